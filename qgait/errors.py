@@ -1,0 +1,19 @@
+"""What a user sees when something is wrong: one sentence and the fix, never a traceback."""
+
+from __future__ import annotations
+
+
+class QgaitError(Exception):
+    """Wrong use or bad input. The command line prints it and exits with code 2.
+
+    ``problem`` is one sentence that names the file, option or tensor; ``fix`` says what to do about it.
+    """
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem} Fix: {fix}")
+        self.problem = problem
+        self.fix = fix
+
+
+class ParityError(Exception):
+    """A check failed: two levels or runtimes of one model differ. The command line exits with code 1."""

@@ -1,0 +1,1 @@
+"""From the quantized network to the integer graph, and from there to ONNX."""

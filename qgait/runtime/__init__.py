@@ -1,0 +1,1 @@
+"""Everything that executes the integer graph: reference, ONNX Runtime, compiled code."""
