@@ -1,0 +1,1 @@
+"""The commands, one file each; :mod:`qgait.cli` puts them together."""

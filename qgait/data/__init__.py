@@ -1,0 +1,1 @@
+"""Silhouettes: reading, checking, preparing and sampling them."""

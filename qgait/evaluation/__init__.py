@@ -1,0 +1,1 @@
+"""How well embeddings tell people apart: distances, metrics and the protocols of the data sets."""
