@@ -1,0 +1,90 @@
+"""Which operators become one kernel: a convolution takes along the pointwise work and the pooling behind it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TypeVar
+
+from qgait.export.graph import Add, Conv2d, Graph, MaxPool2d, Op, Table
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Operators that one kernel computes: ``Conv2d [Add] [Table] [MaxPool2d]`` in this order, or any operator alone."""
+
+    ops: tuple[Op, ...]
+
+    @property
+    def op(self) -> Op:
+        """The first operator."""
+        return self.ops[0]
+
+    @property
+    def conv(self) -> Conv2d | None:
+        return self._first(Conv2d)
+
+    @property
+    def add(self) -> Add | None:
+        return self._first(Add)
+
+    @property
+    def table(self) -> Table | None:
+        return self._first(Table)
+
+    @property
+    def pool(self) -> MaxPool2d | None:
+        return self._first(MaxPool2d)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors read: those of the first operator, then the other operand of a fused Add."""
+        inside = {op.output for op in self.ops}
+        return tuple(name for op in self.ops for name in op.inputs if name not in inside)
+
+    @property
+    def output(self) -> str:
+        """The tensor written."""
+        return self.ops[-1].output
+
+    @property
+    def symbol(self) -> str:
+        """The name of the C function."""
+        return "qgait_" + re.sub(r"\W", "_", self.output)
+
+    def _first(self, kind: type[T]) -> T | None:
+        return next((op for op in self.ops if isinstance(op, kind)), None)
+
+
+def groups(graph: Graph) -> list[Group]:
+    """The operators of ``graph`` in execution order, each in exactly one group.
+
+    A tensor inside a group has one reader and is not the embedding. An Add joins the later of its two operands, so that
+    the other one is there when the kernel runs. Results never change.
+    """
+    found: list[Group] = []
+    taken: set[str] = set()
+    ready = {graph.input}
+    for op in graph.ops:
+        if op.output in taken:
+            continue
+        group = Group(_chain(graph, op, ready) if isinstance(op, Conv2d) else (op,))
+        taken.update(member.output for member in group.ops)
+        ready.add(group.output)
+        found.append(group)
+    return found
+
+
+def _chain(graph: Graph, conv: Conv2d, ready: set[str]) -> tuple[Op, ...]:
+    """The convolution and the operators behind it that its kernel can finish."""
+    chain: tuple[Op, ...] = (conv,)
+    for kind in (Add, Table, MaxPool2d):
+        output = chain[-1].output
+        readers = graph.readers(output)
+        if output == graph.output or len(readers) != 1 or not isinstance(readers[0], kind):
+            continue
+        if all(name == output or name in ready for name in readers[0].inputs) and readers[0].inputs.count(output) == 1:
+            chain += (readers[0],)
+    return chain

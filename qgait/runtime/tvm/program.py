@@ -1,0 +1,63 @@
+"""What the lowering hands to the bundle: kernels in execution order, each one C function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.export.graph import Graph
+from qgait.runtime.targets import Target
+
+if TYPE_CHECKING:
+    from tvm.tirx import PrimFunc
+
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t"}
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One C function: ``void symbol(in0[, in1...], constant0[, ...], [scratch,] out)``.
+
+    Inputs and output are dense int8 tensors in NHWC order without padding (``codes``, the first kernel of a frame,
+    reads the uint8 silhouette as the same bytes). Constants are read-only and 64-byte aligned; scratch holds nothing
+    between calls. ``in_place`` names an input whose memory may be the output's. ``ops`` names the graph's operators.
+    """
+
+    symbol: str
+    ops: tuple[str, ...]
+    inputs: tuple[str, ...]
+    output: str
+    constants: tuple[NDArray[np.generic], ...]
+    scratch_bytes: int
+    func: PrimFunc
+    in_place: str | None = None
+
+    def prototype(self) -> str:
+        """The C declaration, without a semicolon."""
+        inputs = [f"const int8_t *in{i}" for i in range(len(self.inputs))]
+        constants = [f"const {C_TYPES[array.dtype.name]} *constant{i}" for i, array in enumerate(self.constants)]
+        scratch = ["int8_t *scratch"] if self.scratch_bytes else []
+        return f"void {self.symbol}({', '.join([*inputs, *constants, *scratch, 'int8_t *out'])})"
+
+
+@dataclass
+class Program:
+    """A compiled network.
+
+    ``frame`` runs once a silhouette; its first kernel, ``codes``, reads the silhouette under the name ``SILHOUETTE``
+    and writes ``graph.input``. A FrameMax kernel has one input and updates its output: ``out = max(out, in)``; that
+    output is state, -128 everywhere before the first frame. ``clip`` runs once an embedding and changes no state.
+    ``notes`` has one line a kernel: which implementation was chosen.
+    """
+
+    graph: Graph
+    target: Target
+    frame: tuple[Kernel, ...]
+    clip: tuple[Kernel, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+SILHOUETTE = "pixels"  # the input of the kernel ``codes``: uint8 pixels, not a tensor of the graph
