@@ -1,0 +1,1 @@
+"""Losses over embeddings [n, P, C] and logits [n, classes, P]."""
