@@ -1,0 +1,1 @@
+"""Choosing the grids of a trained network from a few clips, without training."""

@@ -1,0 +1,114 @@
+"""From the simulated network to the integer graph: every learned scale becomes an integer multiplier.
+
+The numbers are those that simulated quantization computes with (``weight_levels``, ``bias_levels``, ``multiplier``):
+nothing is rounded a second time here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.export.graph import (
+    Add,
+    Concat,
+    Conv2d,
+    FrameMax,
+    Graph,
+    MaxPool2d,
+    Op,
+    PartLinear,
+    Requant,
+    StripPool,
+    Table,
+    Tensor,
+)
+from qgait.fixedpoint import encode_multiplier
+
+if TYPE_CHECKING:
+    import torch
+
+    from qgait.models.layers import Layer
+    from qgait.quantizers.simulated import SimulatedNetwork
+
+
+def fold(network: SimulatedNetwork) -> Graph:
+    """The integer graph of ``network``; ``qgait.export.checks.check_graph`` says whether it may be exported."""
+    from qgait.models.layers import INPUT
+
+    tensors: dict[str, Tensor] = {INPUT: _tensor(network, INPUT, True)}
+    ops: list[Op] = []
+    for layer in network.layers:
+        for op in _operators(network, layer):
+            ops.append(op)
+            tensors[op.output] = _tensor(network, op.output, layer.per_frame)
+    return Graph(network.model, str(network.recipe), INPUT, network.layers[-1].name, tensors, tuple(ops))
+
+
+def _tensor(network: SimulatedNetwork, name: str, per_frame: bool) -> Tensor:
+    grid = network.grid(name)
+    shape = network.shapes[name.removesuffix(".pre")]
+    if len(shape) == 3:
+        channels, height, width = shape
+        shape = (height, width, channels)
+    scale = _array(network.step(name)).astype(np.float32)
+    return Tensor(name, shape, scale, grid.zero_point, grid.lo, grid.hi, per_frame)
+
+
+def _operators(network: SimulatedNetwork, layer: Layer) -> list[Op]:
+    """The operator of a layer, with a table behind it where its activation is one."""
+    from qgait.quantizers.simulated import has_table
+
+    result = f"{layer.name}.pre" if has_table(layer) else layer.name
+    main = _operator(network, layer, result)
+    return [main, _table(network, layer, result)] if has_table(layer) else [main]
+
+
+def _operator(network: SimulatedNetwork, layer: Layer, result: str) -> Op:
+    name, inputs = layer.name, layer.inputs
+    zero_point = network.grid(inputs[0]).zero_point
+    match layer.kind:
+        case "conv":
+            weight = _array(network.weight_levels(layer)).astype(np.int8).transpose(0, 2, 3, 1).copy()
+            bias = _bias(network, layer, zero_point, weight.sum((1, 2, 3), dtype=np.int64))
+            return Conv2d(name, inputs, result, weight, bias, layer.stride, layer.padding, _requant(network, layer))
+        case "part_linear":
+            weight = _array(network.weight_levels(layer)).astype(np.int8)
+            bias = _bias(network, layer, zero_point, weight.sum(1, dtype=np.int64))
+            return PartLinear(name, inputs, result, weight, bias, _requant(network, layer))
+        case "add":
+            return Add(name, inputs, result, network.add_factors(layer), _requant(network, layer, (1,)))
+        case "strip_pool":
+            return StripPool(name, inputs, result, layer.bins, _requant(network, layer, (-1, 1)))
+        case "max_pool":
+            return MaxPool2d(name, inputs, result, layer.kernel)
+        case "frame_max":
+            return FrameMax(name, inputs, result)
+        case "concat":
+            return Concat(name, inputs, result)
+    raise TypeError(f"layer {name} is of unknown kind {layer.kind}")
+
+
+def _bias(network: SimulatedNetwork, layer: Layer, zero_point: int, weight_sum: NDArray[np.int64]) -> NDArray[np.int32]:
+    bias = _array(network.bias_levels(layer)).astype(np.int64) - zero_point * weight_sum
+    return np.clip(bias, -(2**31), 2**31 - 1).astype(np.int32)
+
+
+def _requant(network: SimulatedNetwork, layer: Layer, shape: tuple[int, ...] | None = None) -> Requant:
+    real = _array(network.multiplier(layer)).astype(np.float32)
+    return Requant(*encode_multiplier(real if shape is None else real.reshape(shape)))
+
+
+def _table(network: SimulatedNetwork, layer: Layer, source: str) -> Table:
+    import torch
+
+    codes = torch.arange(-128, 128, dtype=torch.float64)
+    levels = network.table_levels(layer, codes - network.grid(source).zero_point)
+    table = _array(levels) + network.grid(layer.name).zero_point
+    return Table(f"{layer.name}.{layer.activation}", (source,), layer.name, table.astype(np.int8))
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float64]:
+    return tensor.detach().numpy()

@@ -1,0 +1,1 @@
+"""Grids, rounding and the simulated-quantization network (the ``fake`` level)."""

@@ -1,0 +1,53 @@
+"""The ``float`` level of a list of layers: batch norm folded, nothing rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qgait.models.layers import Layer, activate
+from qgait.quantizers import traversal
+from qgait.quantizers.simulated import FRAMES_AT_ONCE
+
+
+class FloatArithmetic:
+    """Real numbers in float32. ``observe(layer.pre, value)`` sees every value before its activation."""
+
+    def __init__(self, observe: Callable[[str, Tensor], None] | None = None) -> None:
+        self.observe = observe
+
+    def input(self, frames: Tensor) -> Tensor:
+        return frames.float().unsqueeze(2) / 255
+
+    def conv(self, layer: Layer, x: Tensor) -> Tensor:
+        assert layer.weight is not None
+        bias = None if layer.bias is None else layer.bias.float()
+        return self._finish(layer, F.conv2d(traversal.pad(layer, x), layer.weight.float(), bias, layer.stride))
+
+    def add(self, layer: Layer, a: Tensor, b: Tensor) -> Tensor:
+        return self._finish(layer, a + b)
+
+    def strip_pool(self, layer: Layer, x: Tensor) -> Tensor:
+        return torch.cat([total / size + top for size, total, top in traversal.strips(layer, x)], 1)
+
+    def part_linear(self, layer: Layer, x: Tensor) -> Tensor:
+        assert layer.weight is not None
+        y = torch.einsum("npi,pio->npo", x, layer.weight.float())
+        return self._finish(layer, y if layer.bias is None else y + layer.bias.float())
+
+    def _finish(self, layer: Layer, value: Tensor) -> Tensor:
+        if self.observe is not None:
+            self.observe(f"{layer.name}.pre", value)
+        return activate(value, layer.activation)
+
+
+def embed(layers: list[Layer], clip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Float embedding [P, C] of one clip [s, H, W]."""
+    with torch.inference_mode():
+        frames = torch.from_numpy(clip)[None]
+        return traversal.run(layers, frames, FloatArithmetic(), FRAMES_AT_ONCE)[0].numpy()

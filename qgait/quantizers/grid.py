@@ -1,0 +1,79 @@
+"""Integer grids: which codes a tensor may take, and the bit-width recipe of a network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from qgait.errors import QgaitError
+
+MIN_BITS, MAX_BITS = 2, 8
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Codes lo..hi of one tensor; ``real = (code - zero_point) * step``.
+
+    A *level* is ``code - zero_point``: what simulated quantization computes with. Level 0 is the real number 0.
+    """
+
+    lo: int
+    hi: int
+    zero_point: int
+
+    @property
+    def min_level(self) -> int:
+        """The smallest level, zero or negative."""
+        return self.lo - self.zero_point
+
+    @property
+    def max_level(self) -> int:
+        """The largest level."""
+        return self.hi - self.zero_point
+
+
+def activation_grid(bits: int, negative_levels: int) -> Grid:
+    """2**bits codes of which ``negative_levels`` are below zero.
+
+    8-bit grids use all of int8 and a zero point; narrower ones fit in int8 as they are and have zero point 0.
+    """
+    if bits == 8:
+        return Grid(-128, 127, -128 + negative_levels)
+    return Grid(-negative_levels, 2**bits - 1 - negative_levels, 0)
+
+
+def weight_limit(bits: int) -> int:
+    """The largest weight code: symmetric, narrow range, so that -128 never occurs."""
+    return 2 ** (bits - 1) - 1
+
+
+INPUT_GRID = Grid(-128, 127, -128)  # a silhouette's pixel minus 128
+INPUT_STEP = 1 / 255
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Bit widths of a network, written ``w4a4``.
+
+    The first layer's and the embedding layer's weights, the embedding layer's input and the embedding itself stay at
+    8 bits, as do pre-activations (a table follows them) and the operands of residual additions: they cost no
+    multiplications. Activations that a convolution reads have ``activations`` bits.
+    """
+
+    weights: int
+    activations: int
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """``"w8a8"``, ``"w4a4"``, ...; raises QgaitError for anything else."""
+        match = re.fullmatch(r"w(\d)a(\d)", text)
+        bits = tuple(map(int, match.groups())) if match else (0, 0)
+        if not all(MIN_BITS <= b <= MAX_BITS for b in bits):
+            raise QgaitError(
+                f"'{text}' is not a bit-width recipe.",
+                "write w<bits>a<bits> with 2 to 8 bits, for example w8a8 or w4a4.",
+            )
+        return cls(*bits)
+
+    def __str__(self) -> str:
+        return f"w{self.weights}a{self.activations}"

@@ -1,0 +1,120 @@
+"""A quantized network on disk: one safetensors file, self-contained.
+
+Tensors: ``weight:<layer>`` (float32, batch norm folded), ``bias:<layer>``, ``float_bias:<layer>`` (before bias
+correction), ``weight_step:<layer>``, ``step:<tensor>``. Everything else (layers, grids, bits) is JSON in the
+file's metadata under ``qgait``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qgait.errors import QgaitError
+from qgait.models.layers import Layer
+from qgait.quantizers.grid import Grid, Recipe
+from qgait.quantizers.simulated import SimulatedNetwork, _bias
+
+FORMAT = 1
+_LAYER_FIELDS = ("kind", "name", "inputs", "per_frame", "activation", "stride", "padding", "kernel", "bins")
+
+
+def save(network: SimulatedNetwork, path: Path) -> None:
+    """Writes ``network`` to ``path`` in one move."""
+    from safetensors.torch import save as serialize
+
+    tensors = {}
+    for layer in network.layers:
+        if layer.weight is not None:
+            tensors[f"weight:{layer.name}"] = network.weights[_key(layer.name)]
+            tensors[f"bias:{layer.name}"] = network.biases[_key(layer.name)]
+            tensors[f"float_bias:{layer.name}"] = _bias(layer)
+            tensors[f"weight_step:{layer.name}"] = network.weight_steps[_key(layer.name)]
+    for name in network.grids:
+        tensors[f"step:{name}"] = network.steps[_key(name)]
+    description = {
+        "format": FORMAT,
+        "model": network.model,
+        "bits": str(network.recipe),
+        "frame_size": network.frame_size,
+        "layers": [{field: getattr(layer, field) for field in _LAYER_FIELDS} for layer in network.layers],
+        "grids": {name: asdict(grid) for name, grid in network.grids.items()},
+        "weight_bits": network.weight_bits,
+    }
+    data = serialize(
+        {name: value.detach().float().contiguous().cpu() for name, value in tensors.items()},
+        {"qgait": json.dumps(description)},
+    )
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> SimulatedNetwork:
+    """The network in ``path``; QgaitError when the file is not one, is damaged or holds numbers that are not finite."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise QgaitError(f"There is no model {path}.", "give a file that `qgait calibrate` or `qgait train` wrote.")
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise QgaitError(
+            f"{path} is not a qgait model ({error}).",
+            "give a file that `qgait calibrate` wrote; a float checkpoint goes through `qgait calibrate` first.",
+        ) from error
+    if "qgait" not in metadata:
+        raise QgaitError(
+            f"{path} is a safetensors file but not a quantized qgait model.", "run `qgait calibrate` on it first."
+        )
+    try:
+        return _rebuild(json.loads(metadata["qgait"]), tensors, path)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise QgaitError(f"{path} is damaged: {error!r}.", "write it again with `qgait calibrate`.") from error
+
+
+def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> SimulatedNetwork:
+    if description["format"] > FORMAT:
+        raise QgaitError(
+            f"{path} has model format {description['format']}, this qgait reads up to {FORMAT}.", "update qgait."
+        )
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise QgaitError(
+                f"{path} holds NaN or infinity in {name}.", "calibrate from a checkpoint with finite weights."
+            )
+        if "step:" in name and (value <= 0).any():
+            raise QgaitError(f"{path} holds a step that is not positive in {name}.", "calibrate or train again.")
+    layers = []
+    for fields in description["layers"]:
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        name = fields["name"]
+        layers.append(Layer(**values, weight=tensors.get(f"weight:{name}"), bias=tensors.get(f"float_bias:{name}")))
+    network = SimulatedNetwork(
+        description["model"],
+        Recipe.parse(description["bits"]),
+        layers,
+        (int(description["frame_size"][0]), int(description["frame_size"][1])),
+        description["weight_bits"],
+        {layer.name: tensors[f"weight_step:{layer.name}"] for layer in layers if layer.weight is not None},
+        {name: Grid(**grid) for name, grid in description["grids"].items()},
+        {name: tensors[f"step:{name}"] for name in description["grids"]},
+    )
+    with torch.no_grad():
+        for layer in layers:
+            if layer.weight is not None:
+                network.biases[_key(layer.name)].copy_(tensors[f"bias:{layer.name}"])
+    return network.eval()
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")
