@@ -1,1 +1,1 @@
-"""The commands, one file each; :mod:`qgait.cli` puts them together."""
+"""One file a command: options in, a call into the library, a table out."""

@@ -153,6 +153,10 @@ class Graph:
         """The operators that read ``tensor``."""
         return [op for op in self.ops if tensor in op.inputs]
 
+    def parameters(self) -> int:
+        """How many int8 weights there are."""
+        return sum(op.weight.size for op in self.ops if isinstance(op, (Conv2d, PartLinear)))
+
     def macs(self) -> tuple[int, int]:
         """Multiply-accumulates of (one frame, one embedding)."""
         return (

@@ -153,6 +153,10 @@ class Reference:
             running[op.output] = execute(self.graph, op, [running[name] for name in op.inputs])
         return running[self.graph.output][0]
 
+    def trace(self, clip: NDArray[np.uint8]) -> dict[str, Codes]:
+        """Every tensor of one clip."""
+        return trace(self.graph, clip)
+
     def embed_many(self, clips: Iterable[NDArray[np.uint8]]) -> list[Codes]:
         """One embedding a clip."""
         return [self.embed(clip) for clip in clips]

@@ -1,0 +1,62 @@
+"""How commands talk: one table, a progress line, the same facts as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Report = Callable[[str, int, int], None]
+
+console = Console(highlight=False)
+notes = Console(stderr=True, highlight=False)  # progress and remarks stay out of what is piped
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Prints one table; the first column is text, the others are numbers."""
+    result = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        result.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        result.add_row(*(str(cell) for cell in row))
+    console.print(result)
+
+
+def write_json(path: Path | None, facts: dict[str, Any]) -> None:
+    """Writes ``facts`` to ``path`` in one move, when a path was given."""
+    if path is None:
+        return
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """``report(what, done, total)`` moves one bar a kind of work."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=notes,
+        transient=True,
+    )
+    tasks: dict[str, Any] = {}
+    with bar:
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield report

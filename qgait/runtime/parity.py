@@ -1,0 +1,163 @@
+"""The proof: every level and runtime of one model, compared code by code.
+
+The reference executes the integer graph; everything else is compared with it. Nothing is compared with a tolerance.
+A reference that gives constant codes proves nothing and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.errors import ParityError, QgaitError
+from qgait.export.graph import Graph
+from qgait.runtime import reference
+
+if TYPE_CHECKING:
+    from qgait.quantizers.simulated import SimulatedNetwork
+
+Clip = NDArray[np.uint8]
+Codes = NDArray[np.int8]
+Report = Callable[[str, int, int], None]
+
+
+class Runtime(Protocol):
+    """What can embed clips; ``trace`` gives as many inner tensors as the runtime can show."""
+
+    name: str
+
+    def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
+        """Embedding codes [P, C] of every clip [n, H, W]."""
+
+    def trace(self, clip: Clip) -> dict[str, Codes]:
+        """Codes by tensor name: frame tensors [n, ...], clip tensors [1, ...] or without that axis."""
+
+
+@dataclass(frozen=True)
+class RuntimeResult:
+    """Codes of one runtime that differ from the reference, and the first layer at which they do."""
+
+    mismatches: int
+    max_difference: int
+    first_layer: str | None
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    """Simulated quantization against the reference: codes that differ in float32 and in float64, and how far.
+
+    ``min_cosine`` is the smallest cosine between the float32-simulated and the integer embedding of a clip.
+    """
+
+    mismatches: int
+    mismatches_float64: int
+    max_difference: int
+    min_cosine: float
+    first_layer: str | None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The table of ``qgait verify``."""
+
+    sequences: int
+    codes: int
+    fake: FakeResult | None
+    runtimes: dict[str, RuntimeResult]
+
+    @property
+    def holds(self) -> bool:
+        """Whether fake in float64 and every runtime gave the reference's codes."""
+        fake = self.fake is None or self.fake.mismatches_float64 == 0
+        return fake and all(result.mismatches == 0 for result in self.runtimes.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+def expected_codes(graph: Graph, clips: Sequence[Clip], progress: Report | None = None) -> list[Codes]:
+    """The reference's codes; ParityError when they do not vary, for then every broken runtime would look right."""
+    runtime = reference.Reference(graph)
+    codes = []
+    for i, clip in enumerate(clips):
+        codes.append(runtime.embed(clip))
+        if progress is not None:
+            progress("reference", i + 1, len(clips))
+    if len(np.unique(np.stack(codes))) < 3:
+        raise ParityError("The embedding codes are constant on these sequences, so equal codes would prove nothing.")
+    return codes
+
+
+def compare(runtime: Runtime, graph: Graph, clips: Sequence[Clip], expected: Sequence[Codes]) -> RuntimeResult:
+    """Runs ``runtime`` on every clip and counts the codes that differ."""
+    actual = runtime.embed_many(clips)
+    if len(actual) != len(clips):
+        raise ParityError(f"{runtime.name} gave {len(actual)} embeddings for {len(clips)} sequences.")
+    different, largest, worst = _count(actual, expected)
+    first = None if worst is None else first_difference(graph, clips[worst], runtime.trace(clips[worst]))
+    return RuntimeResult(different, largest, first)
+
+
+def compare_fake(
+    network: SimulatedNetwork,
+    graph: Graph,
+    clips: Sequence[Clip],
+    expected: Sequence[Codes],
+    progress: Report | None = None,
+) -> FakeResult:
+    """Simulated quantization in float32 and float64 against the reference."""
+    import torch
+
+    if network.shapes[network.layers[-1].name] != graph.tensors[graph.output].shape:
+        raise QgaitError(
+            f"The model is a {network.model} and the ONNX file a {graph.model} of another shape.",
+            "verify an ONNX file with the model that it was exported from.",
+        )
+    scale = np.asarray(graph.tensors[graph.output].scale, np.float64).reshape(-1, 1)
+    single, double, cosines = [], [], []
+    for i, clip in enumerate(clips):
+        single.append(network.embed(clip, torch.float32))
+        double.append(network.embed(clip, torch.float64))
+        cosines.append(_cosine(single[-1] * scale, expected[i] * scale))
+        if progress is not None:
+            progress("simulated quantization", i + 1, len(clips))
+    different, largest, _ = _count(single, expected)
+    different64, largest64, worst = _count(double, expected)
+    first = None if worst is None else first_difference(graph, clips[worst], network.trace(clips[worst]))
+    return FakeResult(different, different64, max(largest, largest64), min(cosines), first)
+
+
+def first_difference(graph: Graph, clip: Clip, traced: dict[str, Codes]) -> str:
+    """The name of the first layer whose codes differ from the reference's, among those that were traced."""
+    wanted = reference.trace(graph, clip)
+    for op in graph.ops:
+        if op.output not in traced:
+            continue
+        actual, expected = traced[op.output], wanted[op.output]
+        if actual.size != expected.size or not np.array_equal(actual.reshape(expected.shape), expected):
+            return op.name
+    return "none of the traced layers: the difference is between runs"
+
+
+def _count(actual: Sequence[Codes], expected: Sequence[Codes]) -> tuple[int, int, int | None]:
+    """(codes that differ, largest difference, first clip that differs)."""
+    different, largest, worst = 0, 0, None
+    for i, (a, b) in enumerate(zip(actual, expected, strict=True)):
+        if a.shape != b.shape:
+            raise ParityError(f"Embeddings have shape {a.shape} instead of {b.shape}.")
+        difference = np.abs(a.astype(np.int16) - b)
+        if difference.any():
+            different += int(np.count_nonzero(difference))
+            largest = max(largest, int(difference.max()))
+            worst = i if worst is None else worst
+    return different, largest, worst
+
+
+def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float((a * b).sum() / norms) if norms else 1.0
