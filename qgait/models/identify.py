@@ -1,0 +1,107 @@
+"""Whose weights are these? Backbone and channels from the names and shapes of a state dict, or a helpful refusal."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qgait.errors import QgaitError
+from qgait.models.registry import BACKBONES, build
+
+# names that only one of OpenGait's other networks has
+OTHER_NETWORKS = {
+    "GaitPart": "TFA.",
+    "GaitGL": "GLConvA0",
+    "DeepGaitV2": "layer0.forward_block.",
+    "SwinGait": "transformer",
+    "SkeletonGait": "map_layer0.",
+}
+# where the widths of a network are read: a convolution's dimension 0, and the last of the separate FC
+WIDTHS = {
+    "gaitset": (
+        tuple(f"set_block{i}.forward_block.0.conv.weight" for i in (1, 2, 3)),
+        "Head.fc_bin",
+    ),
+    "gaitbase": (
+        tuple(f"Backbone.forward_block.layer{i}.0.conv1.weight" for i in (1, 2, 3, 4)),
+        "FCs.fc_bin",
+    ),
+}
+
+State = Mapping[str, torch.Tensor]
+
+
+def expected_names(name: str) -> list[str]:
+    """The names in an inference checkpoint of a backbone, whatever its widths."""
+    with torch.device("meta"):
+        return list(build(name).state_dict())
+
+
+def recognise(path: Path, state: State, wanted: str | None) -> str:
+    """The backbone that the names belong to; when it is ``wanted``, missing and odd names are left to check_names."""
+    shares = {name: sum(key in state for key in expected_names(name)) for name in BACKBONES}
+    best = max(shares, key=lambda name: shares[name])
+    if wanted is not None and (best == wanted or shares[best] == 0):
+        best = wanted
+    if shares[best] == 0:
+        looks = next((n for n, start in OTHER_NETWORKS.items() if any(k.startswith(start) for k in state)), None)
+        first = next(iter(state))
+        like = f"looks like {looks}, which is not supported" if looks else "is of no network known here"
+        near = _nearest(first, [key for name in BACKBONES for key in expected_names(name)])
+        problem = f"The checkpoint {path} {like}: it has {first!r}, where {near} would be expected."
+        raise QgaitError(problem, f"give a checkpoint of {' or '.join(BACKBONES)}.")
+    if wanted is not None and best != wanted:
+        problem = f"The checkpoint {path} is of {best} ({_first(state, best)!r}), not of {wanted}."
+        raise QgaitError(problem, f"load it as {best}, or give a checkpoint of {wanted}.")
+    return best
+
+
+def config_of(path: Path, name: str, state: State) -> dict[str, Any]:
+    """The constructor's arguments that give these shapes."""
+    convs, fc = WIDTHS[name]
+    for key, dimensions in [*((key, 4) for key in convs), (fc, 3)]:
+        if key not in state:
+            raise _missing(path, name, [key], [k for k in state if k not in expected_names(name)])
+        if state[key].ndim != dimensions or 0 in state[key].shape:
+            problem = f"{key} in {path} has the shape {tuple(state[key].shape)}; it needs {dimensions} dimensions."
+            raise QgaitError(problem, f"give an unaltered checkpoint of {name}.")
+    return {"channels": tuple(state[key].shape[0] for key in convs), "embedding": state[fc].shape[2]}
+
+
+def check_names(path: Path, name: str, state: State, expected: State) -> None:
+    """Refuses a state dict that lacks a name, has an unknown one, or has a tensor of another shape."""
+    odd = [key for key in state if key not in expected]
+    # a counter that only training reads; checkpoints older than torch 0.4.1 lack it
+    missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise _missing(path, name, missing, odd)
+    if odd:
+        problem = f"{path} has {odd[0]!r}{_more(odd)}, which {name} does not have; near it is "
+        raise QgaitError(problem + f"{_nearest(odd[0], list(expected))}.", f"give a checkpoint of plain {name}.")
+    for key, value in state.items():
+        if value.shape != expected[key].shape:
+            problem = f"{key} in {path} has the shape {tuple(value.shape)}; {name} with these channels needs "
+            raise QgaitError(problem + f"{tuple(expected[key].shape)}.", f"give an unaltered checkpoint of {name}.")
+
+
+def _missing(path: Path, name: str, missing: list[str], odd: list[str]) -> QgaitError:
+    near = f"; nearest to it is {_nearest(missing[0], odd)}" if odd else ""
+    problem = f"{path} looks like {name} but lacks {missing[0]!r}{_more(missing)}{near}."
+    return QgaitError(problem, f"give a whole checkpoint of {name} under OpenGait's names.")
+
+
+def _nearest(key: str, candidates: list[str]) -> str:
+    return " or ".join(repr(k) for k in difflib.get_close_matches(key, candidates, n=2, cutoff=0))
+
+
+def _more(keys: list[str]) -> str:
+    return f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+
+
+def _first(state: State, name: str) -> str:
+    names = expected_names(name)
+    return next(key for key in state if key in names)
