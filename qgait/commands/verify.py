@@ -8,6 +8,7 @@ import click
 
 from qgait.commands.output import console, notes, progress, table, write_json
 from qgait.errors import ParityError
+from qgait.runtime.parity import FakeResult, Parity, RuntimeResult, compare, compare_fake, expected_codes
 
 DEFAULT_RUNTIMES = ("reference", "ort", "host", "arm")
 
@@ -39,7 +40,6 @@ def verify(
     from qgait.data.selection import load_clips, spread
     from qgait.export.onnx_reader import read
     from qgait.quantizers import model_file
-    from qgait.runtime.parity import FakeResult, Parity, RuntimeResult, compare, compare_fake, expected_codes
     from qgait.runtime.selection import check_names, open_runtimes
 
     names = runtimes or DEFAULT_RUNTIMES

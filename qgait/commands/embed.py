@@ -1,0 +1,54 @@
+"""``qgait embed``: embeddings of one's own silhouettes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import numpy as np
+
+from qgait.commands.output import console, progress
+from qgait.errors import QgaitError
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("silhouettes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .npz file.")
+@click.option("--level", default="int", show_default=True, help="float, fake or int.")
+@click.option("--runtime", help="What computes the int level: ort (default), reference or a target.")
+def embed(model: Path, silhouettes: tuple[Path, ...], out: Path, level: str, runtime: str | None) -> None:
+    """Embed SILHOUETTES (.pkl or .npy files, or folders of aligned frames) with MODEL or a bundle.
+
+    The .npz file holds `names`, `embeddings` (float32 [N, parts, channels]) and, below the float level, `codes`
+    (int8), `scale` (float32 [parts]) and `zero_point`. Distance of two walks: mean over the parts of the Euclidean
+    distance of their embeddings.
+    """
+    from qgait.data.clip_files import load_clip
+    from qgait.runtime.embedders import IntEmbedder, open_embedder
+
+    clips = [load_clip(path) for path in silhouettes]
+    with ExitStack() as stack, progress() as report:
+        embedder = open_embedder(model, level, runtime, stack)
+        report("embedding", 0, len(clips))
+        arrays: dict[str, np.ndarray] = {"names": np.array([str(path) for path in silhouettes])}
+        if isinstance(embedder, IntEmbedder):
+            codes = embedder.codes_many(clips)
+            real = (codes.astype(np.float32) - embedder.zero_point) * embedder.scale.reshape(1, -1, 1)
+            arrays |= {"codes": codes, "scale": embedder.scale, "zero_point": np.array(embedder.zero_point)}
+        else:
+            real = embedder.embed_many(clips)
+        arrays["embeddings"] = real.astype(np.float32)
+        report("embedding", len(clips), len(clips))
+    if out.suffix != ".npz":
+        raise QgaitError(f"{out} does not end in .npz.", "name the output something.npz.")
+    temporary = out.with_name(out.name + ".part")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    shape = list(arrays["embeddings"].shape)
+    console.print(f"Wrote {out}: {shape} embeddings of {embedder.model}, {embedder.level} by {embedder.runtime}.")

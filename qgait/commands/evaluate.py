@@ -1,0 +1,72 @@
+"""``qgait eval``: recognition accuracy by a data set's protocol, at any level and runtime of a model."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from qgait.commands.output import console, progress, table, write_json
+
+AT_ONCE = 32  # sequences handed to a runtime together
+
+
+@click.command("eval")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
+@click.option("--protocol", default="casia-b", show_default=True, help="casia-b, oumvlp, grew or gait3d.")
+@click.option("--level", default="int", show_default=True, help="float, fake or int.")
+@click.option("--runtime", help="What computes the int level: ort (default), reference or a target.")
+@click.option("--partition", help="Partition file or name; evaluates its test people.")
+@click.option("--frames", type=int, help="Only the first frames of every sequence.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+def eval_(
+    model: Path,
+    data: Path,
+    protocol: str,
+    level: str,
+    runtime: str | None,
+    partition: str | None,
+    frames: int | None,
+    json_file: Path | None,
+) -> None:
+    """Rank-1 of MODEL: a float checkpoint, a quantized model, an ONNX file or a bundle."""
+    from qgait.data.opengait import Dataset
+    from qgait.data.selection import load_clips
+    from qgait.evaluation.protocols import check_protocol, evaluate
+    from qgait.runtime.embedders import open_embedder
+
+    check_protocol(protocol)
+    dataset = Dataset.open(data, partition)
+    sequences = dataset.test
+    with ExitStack() as stack, progress() as report:
+        embedder = open_embedder(model, level, runtime, stack)
+        parts = []
+        for start in range(0, len(sequences), AT_ONCE):
+            parts.append(embedder.embed_many(load_clips(sequences[start : start + AT_ONCE], frames=frames)))
+            report("embedding sequences", min(start + AT_ONCE, len(sequences)), len(sequences))
+    result = evaluate(protocol, np.concatenate(parts), sequences, probe_set=dataset.probes)
+    facts: dict[str, Any] = {"protocol": protocol, "level": embedder.level, "runtime": embedder.runtime}
+    facts |= {"model": embedder.model, "sequences": len(sequences)} | result
+    people = len({sequence.subject for sequence in sequences})
+    show(
+        f"{embedder.model}, {embedder.level} by {embedder.runtime}: {len(sequences)} sequences of {people} people",
+        result,
+    )
+    write_json(json_file, facts)
+
+
+def show(title: str, result: dict[str, Any]) -> None:
+    """Prints every figure in percent of a protocol's result."""
+    rows = []
+    for measure, value in result.items():
+        if isinstance(value, dict) and all(isinstance(number, (int, float)) for number in value.values()):
+            rows += [(f"{measure} {group}", f"{number:.2f}") for group, number in value.items()]
+        elif isinstance(value, float):
+            rows.append((measure, f"{value:.2f}"))
+    table(title, ("measure", "%"), rows)
+    for note in result.get("notes", ()):
+        console.print(note)
