@@ -2,8 +2,8 @@
 
 The steps are those of OpenGait's data preparation: cut away empty rows above and below the person, scale to a height of
 64 with the ratio kept, centre on the column at which half of the mass is passed. Everything is integer arithmetic, so
-the result has the same bits on every machine, at most one grey level away from OpenCV's. The scaling is the bicubic kernel of OpenCV (a = -0.75, no
-smoothing before shrinking, border pixels repeated, weights in 1/2048).
+the result has the same bits on every machine. The scaling is the bicubic kernel of OpenCV (a = -0.75, no smoothing
+before shrinking, border pixels repeated, weights in 1/2048); OpenCV's own result is at most one grey level away.
 """
 
 from __future__ import annotations
