@@ -1,0 +1,113 @@
+"""Simulated quantization against the integer graph that is folded from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from small_networks import clips, network
+
+from qgait.export.folding import fold
+from qgait.export.graph import Conv2d, Table
+from qgait.fixedpoint import decode_multiplier
+from qgait.quantizers import float_arithmetic
+from qgait.runtime import reference
+
+CASES = [(name, bits) for name in ("gaitset", "gaitbase") for bits in ("w8a8", "w4a4", "w2a2", "w3a6")]
+
+
+@pytest.mark.parametrize(("name", "bits"), CASES)
+def test_every_tensor_in_float64_equals_the_integers(name: str, bits: str) -> None:
+    net = network(name, bits)
+    graph = fold(net)
+    for clip in clips(2, 5, seed=50):
+        expected = reference.trace(graph, clip)
+        actual = net.trace(clip)
+        assert set(actual) == set(expected) - {graph.input}
+        for tensor, codes in actual.items():
+            np.testing.assert_array_equal(codes, expected[tensor].reshape(codes.shape), err_msg=tensor)
+        assert len(np.unique(expected[graph.output])) > 20
+
+
+@pytest.mark.parametrize(("name", "bits"), CASES)
+def test_codes_stay_on_their_grids(name: str, bits: str) -> None:
+    net = network(name, bits)
+    for tensor, codes in net.trace(clips(1)[0]).items():
+        grid = net.grid(tensor)
+        assert codes.min() >= grid.lo and codes.max() <= grid.hi, tensor
+
+
+def test_float32_differs_in_fewer_than_one_code_in_a_thousand() -> None:
+    net = network("gaitset")
+    graph = fold(net)
+    runtime = reference.Reference(graph)
+    different = total = 0
+    for clip in clips(6, 8, seed=70):
+        expected = runtime.embed(clip)
+        different += np.count_nonzero(net.embed(clip) != expected)
+        total += expected.size
+    assert different <= total / 1000
+
+
+def test_chunks_of_frames_give_the_codes_of_the_whole_clip() -> None:
+    net = network("gaitset")
+    frames = torch.from_numpy(clips(1, 7)[0])[None]
+    with torch.no_grad():
+        whole = net(frames, torch.float64)
+        for chunk in (1, 2, 3, 7):
+            np.testing.assert_array_equal(net(frames, torch.float64, chunk).numpy(), whole.numpy())
+
+
+def test_folded_multipliers_are_those_of_the_simulation() -> None:
+    net = network("gaitbase")
+    for op in fold(net).ops:
+        if isinstance(op, Conv2d):
+            layer = next(layer for layer in net.layers if layer.name == op.name)
+            np.testing.assert_array_equal(
+                decode_multiplier(op.requant.multiplier, op.requant.shift), net.multiplier(layer).detach().numpy()
+            )
+
+
+def test_the_leaky_table_rises_and_its_positive_side_is_nearly_linear() -> None:
+    for op in fold(network("gaitset")).ops:
+        if isinstance(op, Table):
+            assert (np.diff(op.table.astype(int)) >= 0).all()
+            assert len(np.unique(op.table)) > 50
+
+
+@pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
+def test_eight_bits_are_close_to_float_and_fewer_bits_are_further(name: str) -> None:
+    clip = clips(1, 6, seed=90)[0]
+    exact = float_arithmetic.embed(network(name).layers, clip)
+    errors = []
+    for bits in ("w8a8", "w4a4", "w2a2"):
+        net = network(name, bits)
+        real = net.embed(clip).astype(float) * net.embedding_step().detach().numpy()[:, None]
+        errors.append(np.linalg.norm(real - exact) / np.linalg.norm(exact))
+    assert errors[0] < 0.06
+    assert errors[0] < errors[1] < errors[2]
+
+
+def test_gradients_reach_every_weight_and_step() -> None:
+    net = network("gaitset", "w4a4", seed=3)
+    levels = net(torch.from_numpy(np.stack(clips(2, 3))))
+    (levels * net.embedding_step().float()[:, None]).square().mean().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        if "steps" in name or "weights" in name:
+            assert parameter.grad.abs().sum() > 0, name
+    net.zero_grad(set_to_none=True)
+
+
+def test_step_gradients_are_those_of_lsq() -> None:
+    """d(step * level)/d(step) is level - x/step inside the grid and the limit outside (Esser et al., equation 3)."""
+    from qgait.quantizers.rounding import half_up
+
+    x = torch.tensor([-9.0, -1.3, 0.2, 0.75, 2.6, 30.0], dtype=torch.float64)
+    step = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    (step * torch.clamp(half_up(x / step), -8, 7)).sum().backward()
+    scaled = x / 0.5
+    inside = (scaled > -8) & (scaled < 7)
+    expected = torch.where(inside, torch.floor(scaled + 0.5) - scaled, torch.where(scaled < 0, -8.0, 7.0).double())
+    assert step.grad is not None
+    torch.testing.assert_close(step.grad, expected.sum())

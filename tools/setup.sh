@@ -1,0 +1,38 @@
+#!/bin/sh
+# Everything that `make demo` and `make test` need, on Debian or Ubuntu: Debian packages, then a virtual environment.
+#   usage: [PYTHON=python3] sh tools/setup.sh VENV
+set -eu
+venv=${1:?usage: setup.sh VENV}
+python=${PYTHON:-python3}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# qemu-user runs compiled ARM code here; the C compiler builds the plugin that counts instructions
+missing=
+command -v qemu-aarch64 >/dev/null || missing="$missing qemu-user"
+command -v cc >/dev/null || missing="$missing gcc libc6-dev"
+command -v "$python" >/dev/null || missing="$missing python3"
+if command -v "$python" >/dev/null && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    missing="$missing python3-venv"
+fi
+if [ -n "$missing" ]; then
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root='sudo -n'
+    say "installing Debian packages:$missing"
+    # shellcheck disable=SC2086
+    if ! { $as_root apt-get update -q && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing; } >&2; then
+        say "could not install:$missing"
+        say "without qemu-user, compiled ARM code is NOT run and NOT checked here; without gcc, instructions are not counted."
+        say "Fix: sudo apt-get install$missing"
+        [ "${CI:-}" != true ] || exit 1
+    fi
+fi
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    say "qgait needs Python 3.11 or newer, and $python is $("$python" --version). Fix: make PYTHON=python3.11 ..."
+    exit 2
+}
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install -q --disable-pip-version-check torch==2.13.0
+"$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[dev]'
+say "ready: $venv/bin/qgait --help"
