@@ -1,0 +1,1 @@
+"""Walkers drawn from learned gait statistics and rendered as silhouettes: data for tests and demos."""
