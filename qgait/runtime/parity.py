@@ -28,7 +28,9 @@ Report = Callable[[str, int, int], None]
 class Runtime(Protocol):
     """What can embed clips; ``trace`` gives as many inner tensors as the runtime can show."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What tables call it."""
 
     def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
         """Embedding codes [P, C] of every clip [n, H, W]."""

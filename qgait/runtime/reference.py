@@ -43,7 +43,9 @@ def conv_columns(op: Conv2d, x: Codes, source: Tensor) -> NDArray[np.float64]:
     top, left, bottom, right = op.padding
     border = ((0, 0), (top, bottom), (left, right), (0, 0))
     padded: Codes = np.pad(x, border, constant_values=np.int8(source.zero_point))
-    windows = sliding_window_view(padded, (kh, kw), axis=(1, 2))[:, :: op.stride[0], :: op.stride[1]]
+    windows = sliding_window_view(padded, (kh, kw), axis=(1, 2))[  # type: ignore[call-overload]
+        :, :: op.stride[0], :: op.stride[1]
+    ]
     return windows.astype(np.float64).reshape(*windows.shape[:3], -1)
 
 
