@@ -30,7 +30,9 @@ def align(mask: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8] | No
             f"A silhouette to align is one uint8 or boolean picture [height, width], not {mask.dtype} {mask.shape}.",
             "pass one grayscale frame at a time, person 255 on background 0",
         )
-    picture = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+    picture = mask.astype(np.uint8)
+    if mask.dtype == np.bool_:
+        picture = picture * np.uint8(255)
     if int(picture.sum(dtype=np.int64)) <= EMPTY_SUM:
         return None
     rows = np.flatnonzero(picture.any(axis=1))

@@ -57,7 +57,9 @@ class Dataset:
         """
         root = Path(root)
         check_folder(root, "sequences")
-        sequences, several, empty = [], [], []
+        sequences: list[Sequence] = []
+        several: list[str] = []
+        empty: list[str] = []
         for subject, kind, view, files in sequence_folders(root, SUFFIXES):
             folder = root / subject / kind / view
             if files:
@@ -82,13 +84,44 @@ class Dataset:
 
     @property
     def train(self) -> list[Sequence]:
-        """The sequences for training: those of the partition's TRAIN_SET, or all of them without a partition."""
-        return [s for s in self.sequences if self.partition is None or s.subject in self.partition.train]
+        """The sequences for training: those of the partition's TRAIN_SET, or all of them without a partition.
+
+        Raises :class:`QgaitError` if there are none.
+        """
+        return self._chosen(self.partition.train if self.partition else None, "training")
 
     @property
     def test(self) -> list[Sequence]:
-        """The sequences for testing: those of the partition's TEST_SET, or all of them without a partition."""
-        return [s for s in self.sequences if self.partition is None or s.subject in self.partition.test]
+        """The sequences for testing: those of the partition's TEST_SET, or all of them without a partition.
+
+        Raises :class:`QgaitError` if there are none.
+        """
+        return self._chosen(self.partition.test if self.partition else None, "test")
+
+    def _chosen(self, subjects: frozenset[str] | None, purpose: str) -> list[Sequence]:
+        chosen = [s for s in self.sequences if subjects is None or s.subject in subjects]
+        if not chosen:
+            raise QgaitError(
+                f"The partition leaves no {purpose} sequences among the {len(self.subjects)} subjects in {self.root}.",
+                "choose another partition, or leave it out to use all subjects",
+            )
+        return chosen
+
+    @property
+    def division(self) -> dict[str, dict[str, int]] | None:
+        """Numbers of ``subjects`` and ``sequences`` for ``train``, ``test`` and, if there are any, ``probe``."""
+        if self.partition is None:
+            return None
+        chosen = {
+            "train": [s for s in self.sequences if s.subject in self.partition.train],
+            "test": [s for s in self.sequences if s.subject in self.partition.test],
+            "probe": [s for s in self.sequences if s.name in self.partition.probes],
+        }
+        return {
+            name: {"subjects": len({s.subject for s in part}), "sequences": len(part)}
+            for name, part in chosen.items()
+            if name != "probe" or part
+        }
 
     @property
     def probes(self) -> frozenset[str]:

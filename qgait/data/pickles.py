@@ -95,6 +95,7 @@ def _decode(data: bytes, path: Path) -> Any:
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
+    value: Any
     for step, (instruction, value, _) in enumerate(pickletools.genops(data)):
         code = instruction.name
         if step == MAX_INSTRUCTIONS:

@@ -1,0 +1,155 @@
+"""``qgait data``: make, prepare and look at folders of silhouettes in OpenGait's layout."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qgait.commands.output import console, progress, table, write_json
+from qgait.errors import QgaitError
+
+FOLDER = click.Path(path_type=Path)
+LISTED = 20  # damaged or failed sequences named on the terminal; --json has all
+
+
+@click.group()
+def data() -> None:
+    """Folders of silhouettes: SUBJECT/TYPE/VIEW/VIEW.pkl, uint8 [frames, 64, 64]."""
+
+
+@data.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--subjects", default=20, show_default=True, help="How many people.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same files.")
+@click.option("--frames", default=60, show_default=True, help="Mean length of a sequence.")
+@click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
+def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int) -> None:
+    """Write synthetic walkers to DIR, named like CASIA-B: 110 sequences a subject. Repeating the command resumes it."""
+    from qgait.data.opengait import Dataset
+    from qgait.data.walkers.dataset import synthesize
+
+    if subjects < 1 or jobs < 1:
+        raise QgaitError(f"{subjects} subjects by {jobs} jobs make no data set.", "use at least 1 of both")
+    with progress() as report:
+        if jobs == 1 or subjects == 1:
+            synthesize(folder, subjects, seed, frames, progress=lambda done, total: report("walkers", done, total))
+        else:
+            synthesize(folder, 1, seed, frames)  # checks and labels the folder before others write to it
+            report("walkers (people)", 1, subjects)
+            pool = ProcessPoolExecutor(min(jobs, subjects - 1), get_context("spawn"))
+            try:
+                rest = [pool.submit(synthesize, folder, 1, seed, frames, s) for s in range(2, subjects + 1)]
+                for done, future in enumerate(as_completed(rest), 2):
+                    future.result()
+                    report("walkers (people)", done, subjects)
+            finally:
+                pool.shutdown(cancel_futures=True)
+    written = Dataset.open(folder)
+    table(
+        f"Synthetic walkers in {folder}",
+        ("", "number"),
+        [("subjects", len(written.subjects)), ("sequences", len(written.sequences)), ("seed", seed)],
+    )
+
+
+@data.command()
+@click.argument("raw", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
+def prepare(raw: Path, folder: Path, jobs: int) -> None:
+    """Align the pictures in RAW/SUBJECT/TYPE/VIEW/ and write them to DIR. Repeating the command resumes it.
+
+    Pictures show one person, white (255) on black. Exits with 2 if a sequence failed; the others are written.
+    """
+    from qgait.data.prepare import prepare as prepare_folder
+
+    with progress() as report:
+        result = prepare_folder(raw, folder, jobs, lambda done, total: report("aligning", done, total))
+    rows: list[tuple[str, int]] = [
+        ("sequences written", len(result.written)),
+        ("frames written", sum(result.written.values())),
+        ("sequences that were there already", len(result.kept)),
+        ("sequences of fewer than 5 frames", len(result.short)),
+        ("sequences that failed", len(result.failed)),
+    ]
+    table(f"Silhouettes in {folder}", ("", "number"), rows)
+    _list("short", ((name, f"{result.written[name]} frames") for name in result.short))
+    _list("failed", sorted(result.failed.items()))
+    if result.failed:
+        sys.stdout.flush()
+        raise QgaitError(
+            f"{len(result.failed)} of {len(result.written) + len(result.kept) + len(result.failed)} sequences failed.",
+            "repair or remove them and repeat the command; the others are kept",
+        )
+
+
+@data.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--partition", help="Partition file, or casia-b: shows how the data are divided.")
+@click.option("--json", "json_file", type=FOLDER, help="Write the facts as JSON.")
+def info(folder: Path, partition: str | None, json_file: Path | None) -> None:
+    """Count and check the sequences in DIR. Exits with 2 if a file is damaged."""
+    from qgait.data.opengait import Dataset
+    from qgait.data.survey import survey
+
+    dataset = Dataset.open(folder, partition)
+    with progress() as report:
+        found = survey(dataset, lambda done, total: report("reading", done, total))
+    facts: dict[str, Any] = {
+        "folder": str(folder),
+        "kind": dataset.kind,
+        "subjects": len(dataset.subjects),
+        "sequences": len(dataset.sequences),
+        "types": dict(sorted(Counter(s.type for s in dataset.sequences).items())),
+        "views": dict(sorted(Counter(s.view for s in dataset.sequences).items())),
+        **found.facts(),
+        "partition": dataset.division,
+        "notes": list(dataset.notes),
+    }
+    table(f"{folder}: {dataset.kind}", ("", "value"), _rows(facts))
+    _list("damaged", found.damaged.items())
+    write_json(json_file, facts)
+    if found.damaged:
+        raise QgaitError(
+            f"{len(found.damaged)} of {len(dataset.sequences)} files are damaged.", "prepare them again or remove them"
+        )
+
+
+def _rows(facts: dict[str, Any]) -> Iterable[tuple[str, object]]:
+    yield "subjects", facts["subjects"]
+    yield "types", _names(facts["types"])
+    yield "views", _names(facts["views"])
+    yield "sequences", facts["sequences"]
+    if facts["readable"]:
+        frames, share = facts["frames"], facts["foreground"]
+        yield "frames", frames["total"]
+        yield "frames of a sequence", f"{frames['min']} .. {frames['max']}, median {frames['median']:g}"
+        yield "stored as", ", ".join(f"{form} ({n})" for form, n in facts["formats"].items())
+        yield (
+            "person's share of pixels",
+            (f"{100 * share['min']:.1f} .. {100 * share['max']:.1f} %, median {100 * share['median']:.1f} %"),
+        )
+        yield "frames without a person", facts["empty_frames"]
+    yield "damaged files", len(facts["damaged"])
+    for name, part in (facts["partition"] or {}).items():
+        yield name, f"{part['sequences']} sequences of {part['subjects']} subjects"
+
+
+def _names(counts: dict[str, int]) -> str:
+    names = list(counts)
+    return f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+
+
+def _list(kind: str, lines: Iterable[tuple[str, str]]) -> None:
+    lines = list(lines)
+    for name, reason in lines[:LISTED]:
+        console.print(f"{kind}: {name}: {reason}", markup=False, soft_wrap=True)
+    if len(lines) > LISTED:
+        console.print(f"... and {len(lines) - LISTED} more {kind}.")

@@ -1,0 +1,168 @@
+"""Folders of silhouette pictures, RAW/subject/type/view/*.png, to OpenGait's layout.
+
+Each frame is aligned by :mod:`qgait.data.align`; only reading pictures needs OpenCV.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import re
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.data.align import align
+from qgait.data.folders import IMAGES, check_folder, sequence_folders, wrong_layout
+from qgait.errors import QgaitError
+
+SHORT = 5
+
+
+@dataclass
+class Prepared:
+    """What came of each sequence, by its name ``subject/type/view``.
+
+    ``written`` maps the new ones to their number of frames, ``kept`` were there before, ``failed`` maps the others to
+    the reason. ``short`` are those of the new ones with fewer than 5 frames.
+    """
+
+    written: dict[str, int] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def short(self) -> list[str]:
+        return sorted(name for name, frames in self.written.items() if frames < SHORT)
+
+
+def prepare(
+    raw: Path,
+    out: Path,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Align the pictures of every view folder below ``raw`` and write ``out``/subject/type/view/view.pkl.
+
+    Pictures are taken in the order of the numbers in their names; those with hardly any white pixels are skipped. Each
+    output is uint8 [frames, 64, 64]. Outputs that are already there are kept, so an interrupted run can be repeated. A
+    sequence with an unreadable picture, or with nobody in it, fails with a reason and does not stop the others.
+    ``progress(done, total)`` is called after each sequence. Raises :class:`QgaitError` if there is nothing to prepare
+    or OpenCV is missing.
+    """
+    _opencv()
+    if jobs < 1:
+        raise QgaitError(f"{jobs} jobs can do no work.", "use at least 1")
+    check_folder(raw, "pictures")
+    result, work = Prepared(), []
+    for subject, kind, view, files in sequence_folders(raw, IMAGES):
+        name = f"{subject}/{kind}/{view}"
+        target = out / subject / kind / view / f"{view}.pkl"
+        if target.exists():
+            result.kept.append(name)
+        elif files:
+            work.append((name, [raw / name / f for f in sorted(files, key=_number_order)], target))
+        else:
+            result.failed[name] = "there are no pictures in it"
+    if not work and not result.kept:
+        raise wrong_layout(raw, "SUBJECT/TYPE/VIEW/*.png", IMAGES)
+    done = len(result.kept) + len(result.failed)
+    total = done + len(work)
+    for name, frames, reason in _each(work, jobs):
+        if reason is None:
+            result.written[name] = frames
+        else:
+            result.failed[name] = reason
+        done += 1
+        if progress is not None:
+            progress(done, total)
+    return result
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The picture ``path`` in shades of gray, uint8 [h, w]."""
+    cv2 = _opencv()
+    # not imread, which prints to the terminal when a file is missing or not a picture
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    picture = None
+    with contextlib.suppress(cv2.error):
+        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    if picture is None:
+        raise QgaitError(f"{path} is not a readable picture.", "write it again, or remove it")
+    return np.asarray(picture, np.uint8)
+
+
+def _each(work: list[tuple[str, list[Path], Path]], jobs: int) -> Any:
+    """(name, frames, reason or None) of every sequence, as they are finished."""
+    if jobs == 1 or len(work) < 2:
+        for name, pictures, target in work:
+            yield name, *_one(pictures, target)
+        return
+    pool = ProcessPoolExecutor(min(jobs, len(work)), get_context("spawn"), _single_thread)
+    try:
+        names = {pool.submit(_one, pictures, target): name for name, pictures, target in work}
+        for future in as_completed(names):
+            yield names[future], *future.result()
+    except BrokenProcessPool as error:
+        raise QgaitError(
+            "A worker process died, probably for lack of memory.", "repeat the command with fewer jobs; it resumes"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one(pictures: list[Path], target: Path) -> tuple[int, str | None]:
+    """Prepare one sequence: the number of frames, and the reason if it failed."""
+    try:
+        frames, brightest = [], 0
+        for path in pictures:
+            picture = read_image(path)
+            brightest = max(brightest, int(picture.max()))
+            frame = align(picture)
+            if frame is not None:
+                frames.append(frame)
+        if not frames:
+            hint = "; the person has to be 255, and the largest value is 1" if brightest == 1 else ""
+            return 0, f"nobody is in any of its {len(pictures)} pictures{hint}"
+        write_sequence(np.stack(frames), target)
+    except (QgaitError, OSError) as error:
+        return 0, error.problem if isinstance(error, QgaitError) else str(error)
+    return len(frames), None
+
+
+def write_sequence(frames: NDArray[np.uint8], target: Path) -> None:
+    """Pickle uint8 [n, 64, 64] to ``target`` as OpenGait reads it, in one move."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(pickle.dumps(frames, protocol=4))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _number_order(name: str) -> list[tuple[int, str]]:
+    """Sort key by which frame 10 comes after frame 9, zeros in front or not."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _single_thread() -> None:
+    _opencv().setNumThreads(1)
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise QgaitError(
+            "Reading pictures needs OpenCV, which is not installed.", "pip install 'qgait[images]'"
+        ) from error
+    return cv2
