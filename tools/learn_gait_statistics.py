@@ -1,8 +1,8 @@
 """Learn how people walk from motion capture and write qgait/data/walkers/gait_statistics.npz.
 
 Input: an npz with xyz_mm int16 [frames, 22, 3] (x, y up, z), start [trials + 1], subject, trial, speed_mps,
-straightness, joints and fps, made from the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu). Run once; the recordings
-themselves are not part of qgait.
+straightness, joints and fps, made from the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu). Run once;
+the recordings themselves are not part of qgait.
 
 What is learned, for every joint angle of qgait.data.walkers.channels as a Fourier series over the gait cycle:
 the mean, its change with speed, the covariance between people, between walks of one person, and the variance from
@@ -258,9 +258,8 @@ def main() -> None:
     )  # fmt: skip
     print(f"{len(who)} people, {len(trials)} trials, {sum(len(t['cycles']) // 2 for t in trials)} cycles")
     print(f"pace {centre:.3f} +- {pace_by_person.std(ddof=1):.3f}, shrinkage {weight:.2f}")
-    print(
-        f"cadence factor {np.exp(cadence_at_centre.mean()):.3f} +- {cadence_at_centre.std(ddof=1):.3f} (log), exponent {exponent:.2f}"
-    )
+    print(f"cadence factor {np.exp(cadence_at_centre.mean()):.3f}, std of log {cadence_at_centre.std(ddof=1):.3f}")
+    print(f"cadence exponent {exponent:.2f}")
     for name, m, s in zip(LENGTHS, np.exp(body.mean(0)), body.std(0, ddof=1), strict=True):
         print(f"{name:15s} {m:.3f} +- {100 * s:.1f} %")
     print("middle channels", len(MIDDLE), "->", args.out, args.out.stat().st_size, "bytes")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from qgait.data.align import EMPTY_SUM, SIZE, _taps
@@ -21,10 +19,12 @@ def align_many(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     out = np.zeros((n, SIZE, SIZE), np.uint8)
     for h in np.unique(tall[good]):
         frames = np.flatnonzero(good & (tall == h))
-        down, across = _weights(int(h), SIZE), _weights(width, max(1, int(SIZE * (width / h))))
-        person = masks[frames[:, None], top[frames][:, None] + np.arange(h)].astype(np.float32)
-        # Weights are integers and sums stay below 2^24, so float32 products are exact in any order.
-        sums = (down @ person @ across.T).astype(np.int32)
+        rows, down = _taps(int(h), SIZE)
+        columns, across = _taps(width, max(1, int(SIZE * (width / h))))
+        person = masks[frames[:, None], top[frames][:, None] + np.arange(h)].view(np.uint8)
+        # no matrix product: these are too small for the threads that a BLAS would start
+        low = sum(person[:, rows[:, t]] * down[:, t, None].astype(np.int16) for t in range(4))
+        sums = sum(low[..., columns[:, t]] * across[:, t] for t in range(4))
         scaled = ((sums * 255 + (1 << (SHIFT - 1))) >> SHIFT).clip(0, 255).astype(np.uint8)
         mass = scaled.sum(axis=1, dtype=np.int64).cumsum(axis=1)
         centre = np.argmax(2 * mass > mass[:, -1:], axis=1)
@@ -32,12 +32,3 @@ def align_many(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         window = centre[:, None] + np.arange(SIZE)
         out[frames] = np.take_along_axis(wide, window[:, None, :], axis=2)
     return out, good
-
-
-@lru_cache(maxsize=512)
-def _weights(old: int, new: int) -> np.ndarray:
-    """The resampling of one axis as a matrix [new, old] of integers in float32; repeated border pixels add up."""
-    indices, weights = _taps(old, new)
-    matrix = np.zeros((new, old), np.float32)
-    np.add.at(matrix, (np.arange(new)[:, None], indices), weights.astype(np.float32))
-    return matrix

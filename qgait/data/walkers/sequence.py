@@ -79,7 +79,7 @@ def depth(cam: Camera, path: np.ndarray) -> np.ndarray:
 
 
 def fit(cam: Camera, path: np.ndarray, stature: float) -> None:
-    """Set the zoom: constant, as of a real camera, except where the walker would be too large or small for the canvas."""
+    """Set the zoom: constant, as of a real camera, except where the walker would not fit the canvas."""
     away = depth(cam, path)
     distance = float(np.hypot(*cam.place))
     tall = PIXELS * (stature / 1.68) * distance / away
