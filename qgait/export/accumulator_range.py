@@ -1,0 +1,58 @@
+"""The smallest and largest accumulator that any input can cause, exactly, output by output.
+
+A code runs from ``lo`` to ``hi`` of its tensor, so one product ``weight * (code - zero_point)`` runs between its two
+ends and the bounds add up. Integer rule: |acc| < 2**(s - 1) for the rounding to be defined, |acc| < 2**28 for float64
+to be exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.export.graph import Add, Conv2d, Graph, Op, PartLinear, StripPool, Tensor
+
+Range = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def accumulator_range(graph: Graph, op: Op) -> Range | None:
+    """(smallest, largest) in the shape of the operator's multiplier; None for operators that do not accumulate."""
+    sources = [graph.tensors[name] for name in op.inputs]
+    match op:
+        case Conv2d():
+            return _products(op.weight, op.bias, sources[0], lambda x: x.sum(axis=(1, 2, 3), dtype=np.int64))
+        case PartLinear():
+            return _products(op.weight, op.bias, sources[0], lambda x: x.sum(axis=1, dtype=np.int64))
+        case Add():
+            ends = [
+                np.array([tensor.lo - tensor.zero_point, tensor.hi - tensor.zero_point], np.int64) * factor
+                for tensor, factor in zip(sources, op.factors, strict=True)
+            ]
+            low, high = ends[0] + ends[1]
+            return low.reshape(1), high.reshape(1)
+        case StripPool():
+            height, width, _ = sources[0].shape
+            count = np.repeat([height * width // bins for bins in op.bins], op.bins)[:, np.newaxis].astype(np.int64)
+            zero_point = sources[0].zero_point
+            return 2 * count * (sources[0].lo - zero_point), 2 * count * (sources[0].hi - zero_point)
+    return None
+
+
+def raw_magnitude(op: Conv2d | PartLinear) -> int:
+    """The largest |bias| + sum(|weight| * 128): what a runtime that accumulates raw codes may reach on its way."""
+    axes = (1, 2, 3) if isinstance(op, Conv2d) else 1
+    products = 128 * np.abs(op.weight.astype(np.int64)).sum(axis=axes)
+    return int((products + np.abs(op.bias.astype(np.int64))).max())
+
+
+def _products(
+    weight: NDArray[np.int8],
+    bias: NDArray[np.int32],
+    source: Tensor,
+    total: Callable[[NDArray[np.integer]], NDArray[np.int64]],
+) -> Range:
+    """Bounds of ``bias + sum(weight * code)``. A padded code is the zero point, which lies between lo and hi."""
+    positive, negative = total(np.maximum(weight, 0)), total(np.minimum(weight, 0))
+    return bias + positive * source.lo + negative * source.hi, bias + positive * source.hi + negative * source.lo

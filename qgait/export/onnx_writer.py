@@ -1,0 +1,69 @@
+"""The integer graph as an ONNX file: silhouettes uint8 [frames, H, W] in, embedding codes int8 [1, P, C] out.
+
+Nothing between the two is a float. Weights are int8 on disk, so the file is about as large as the network has
+parameters. What a reader needs beyond the nodes is in the metadata (``onnx_metadata``).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+import qgait
+from qgait.export.checks import check_graph
+from qgait.export.graph import Graph
+from qgait.export.onnx_check import check_onnx
+from qgait.export.onnx_metadata import metadata_of, set_metadata
+from qgait.export.onnx_names import EMBEDDING, FRAMES, INPUT
+from qgait.export.onnx_nodes import NodeList
+from qgait.export.onnx_requant import DOMAIN, OPSET, requant_function
+
+IR_VERSION = 10
+
+
+def to_onnx(graph: Graph) -> onnx.ModelProto:
+    """The model, with its metadata and digest.
+
+    Raises QgaitError when the graph breaks an invariant, or a value between input and embedding is not an integer.
+    """
+    check_graph(graph)
+    nodes = NodeList(graph)
+    nodes.add_input()
+    for op in graph.ops:
+        nodes.add(op)
+    height, width, _ = graph.tensors[graph.input].shape
+    silhouettes = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [FRAMES, height, width])
+    embedding = helper.make_tensor_value_info(EMBEDDING, TensorProto.INT8, [1, *graph.tensors[graph.output].shape])
+    model = helper.make_model(
+        helper.make_graph(nodes.nodes, graph.model, [silhouettes], [embedding], nodes.initializers),
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+        functions=[requant_function()],
+        ir_version=IR_VERSION,
+        producer_name="qgait",
+        producer_version=qgait.__version__,
+    )
+    set_metadata(model, metadata_of(graph))
+    check_onnx(model)
+    return model
+
+
+def write(graph: Graph, path: Path) -> None:
+    """Writes ``graph`` to ``path`` in one move. Raises QgaitError as ``to_onnx`` does."""
+    save(to_onnx(graph), path)
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Replaces ``path`` by ``model`` in one move; a reader never sees half a file."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
+        part = Path(file.name)
+    try:
+        part.write_bytes(model.SerializeToString())
+        part.chmod(0o644)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

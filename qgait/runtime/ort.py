@@ -1,0 +1,135 @@
+"""The exported file in ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.errors import QgaitError
+from qgait.export.graph import Graph
+
+Codes = NDArray[np.int8]
+LEVELS = {
+    "disabled": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+INSTALL = "install qgait[onnx], which brings onnxruntime 1.31.1."
+
+
+class OnnxRuntime:
+    """The ``ort`` runtime.
+
+    ``path`` is a file that ``qgait export`` wrote; ``level`` is one of "disabled", "basic", "extended", "all", ONNX
+    Runtime's graph optimization levels; ``threads`` = 0 leaves their number to ONNX Runtime.
+
+    Raises QgaitError when onnxruntime is missing or too old, or when the file is not an unaltered export.
+    """
+
+    name = "ort"
+
+    def __init__(self, path: Path, level: str = "all", threads: int = 0) -> None:
+        probe()
+        from qgait.export import onnx_reader
+
+        if level not in LEVELS:
+            raise QgaitError(f"ONNX Runtime has no optimization level {level!r}.", f"use one of {', '.join(LEVELS)}.")
+        self._model = onnx_reader.load(path)
+        self.graph: Graph = onnx_reader.from_onnx(self._model, path)
+        self._level = level
+        self._threads = threads
+        self._session = _session(self._model.SerializeToString(), level, threads)
+
+    def embed(self, clip: NDArray[np.uint8]) -> Codes:
+        """Embedding codes [P, C] of one clip [frames, H, W]."""
+        return _run(self._session, clip)[0][0]
+
+    def embed_many(self, clips: Iterable[NDArray[np.uint8]]) -> list[Codes]:
+        """One embedding a clip."""
+        return [self.embed(clip) for clip in clips]
+
+    def trace(self, clip: NDArray[np.uint8]) -> dict[str, Codes]:
+        """Every tensor of the graph for one clip, by name, in the reference's layout.
+
+        Frame tensors are [frames, H, W, C] or [frames, P, C], clip tensors [1, ...].
+        """
+        values = _run(self._tracing_session, clip)
+        names = [self.graph.input, *(op.output for op in self.graph.ops)]
+        return {name: _channels_last(codes) for name, codes in zip(names, values, strict=True)}
+
+    @functools.cached_property
+    def _tracing_session(self) -> Any:
+        """A copy of the model whose outputs are all tensors of the graph, in execution order."""
+        import onnx
+
+        from qgait.export.onnx_names import value_name
+
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        del model.graph.output[:]
+        for tensor in (self.graph.input, *(op.output for op in self.graph.ops)):
+            name = value_name(self.graph, tensor)
+            model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, None))
+        return _session(model.SerializeToString(), self._level, self._threads)
+
+
+@functools.cache
+def probe() -> str:
+    """The version of ONNX Runtime. Raises QgaitError when it is missing or cannot convolve int8 by int8."""
+    try:
+        ort = import_module("onnxruntime")
+        import_module("onnx")
+    except ImportError as error:
+        raise QgaitError(f"The runtime 'ort' needs {error.name or 'onnxruntime'}.", INSTALL) from error
+    try:
+        convolved = _session(_probe_model(), "disabled", 1).run(None, {"x": np.full((1, 1, 2, 2), -128, np.int8)})[0]
+    except Exception as error:  # its exception classes moved between releases
+        raise QgaitError(f"ONNX Runtime {ort.__version__} has no int8 by int8 ConvInteger.", INSTALL) from error
+    if convolved.tolist() != [[[[-121 * 10, -121 * 5]] * 2]]:
+        raise QgaitError(f"ONNX Runtime {ort.__version__} convolves int8 by int8 wrongly.", INSTALL)
+    return str(ort.__version__)
+
+
+def _probe_model() -> bytes:
+    """``5 * (x + 7)`` summed over two columns; the third column is padding and must count as zero."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    node = helper.make_node("ConvInteger", ["x", "w", "z"], ["y"], pads=[0, 0, 0, 1])
+    weight = np.array([[[[5, 5]]]], np.int8)
+    graph = helper.make_graph(
+        [node],
+        "probe",
+        [helper.make_tensor_value_info("x", TensorProto.INT8, [1, 1, 2, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, [1, 1, 2, 2])],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(np.array(-7, np.int8), "z")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+
+
+def _session(model: bytes, level: str, threads: int) -> Any:
+    ort = import_module("onnxruntime")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[level])
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: Any, clip: NDArray[np.uint8]) -> list[Codes]:
+    (source,) = session.get_inputs()
+    height, width = source.shape[1:]
+    if clip.dtype != np.uint8 or clip.ndim != 3 or clip.shape[1:] != (height, width) or not len(clip):
+        found = f"{clip.dtype} {list(clip.shape)}"
+        raise QgaitError(f"A clip is {found}, not uint8 [frames, {height}, {width}].", "align the silhouettes first.")
+    return session.run(None, {source.name: clip})
+
+
+def _channels_last(codes: Codes) -> Codes:
+    return codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes
