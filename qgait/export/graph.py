@@ -160,11 +160,12 @@ class Graph:
     def macs(self) -> tuple[int, int]:
         """Multiply-accumulates of (one frame, one embedding)."""
         return (
-            sum(self._macs_of(op) for op in self.frame_ops()),
-            sum(self._macs_of(op) for op in self.clip_ops()),
+            sum(self.macs_of(op) for op in self.frame_ops()),
+            sum(self.macs_of(op) for op in self.clip_ops()),
         )
 
-    def _macs_of(self, op: Op) -> int:
+    def macs_of(self, op: Op) -> int:
+        """Multiply-accumulates of one operator, on one frame or for one embedding."""
         match op:
             case Conv2d():
                 height, width, _ = self.tensors[op.output].shape
