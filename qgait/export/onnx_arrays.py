@@ -7,6 +7,7 @@ ConvInteger and MatMulInteger subtract the zero point of their input themselves,
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def to_onnx_arrays(op: Op, source: Tensor) -> Arrays:
     return arrays
 
 
-def from_onnx_arrays(kind: type[Op], stored: Arrays, source: Tensor) -> dict[str, object]:
+def from_onnx_arrays(kind: type[Op], stored: Arrays, source: Tensor) -> dict[str, Any]:
     """The inverse of ``to_onnx_arrays``: the array fields of an operator of class ``kind``."""
     arrays = dict(stored)
     if kind is Conv2d:
@@ -51,9 +52,9 @@ def from_onnx_arrays(kind: type[Op], stored: Arrays, source: Tensor) -> dict[str
     if kind in (Conv2d, PartLinear):
         bias = arrays["bias"].astype(np.int64) - source.zero_point * _weight_sum(arrays["weight"])
         arrays["bias"] = bias.astype(np.int32)
-    result: dict[str, object] = dict(arrays)
+    result: dict[str, Any] = dict(arrays)
     if "multiplier" in arrays:
-        result["requant"] = Requant(result.pop("multiplier"), result.pop("shift"))  # type: ignore[arg-type]
+        result["requant"] = Requant(result.pop("multiplier"), result.pop("shift"))
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -39,9 +39,7 @@ def load(path: Path) -> onnx.ModelProto:
         content = path.read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise QgaitError(
-            f"Cannot read {path}: {reason}.", "give the path of a file that `qgait export` wrote."
-        ) from error
+        raise QgaitError(f"Cannot read {path}: {reason}.", "give a file that `qgait export` wrote.") from error
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
@@ -67,9 +65,7 @@ def from_onnx(model: onnx.ModelProto, path: Path) -> Graph:
 def _verify(model: onnx.ModelProto, path: Path) -> None:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if FORMAT_KEY not in metadata:
-        raise QgaitError(
-            f"{path} is an ONNX file, but not one that qgait exported.", "run `qgait export` on the model."
-        )
+        raise QgaitError(f"{path} is an ONNX file, but not an export of qgait.", "run `qgait export` on the model.")
     version = metadata[FORMAT_KEY]
     if version.isdecimal() and int(version) > FORMAT:
         raise QgaitError(
@@ -104,13 +100,13 @@ def _tensor(entry: dict[str, Any]) -> Tensor:
 def _op(entry: dict[str, Any], tensors: dict[str, Tensor], arrays: dict[str, onnx.TensorProto]) -> Op:
     kind = OPERATORS[entry["op"]]
     stored = {field: _array(arrays[name]) for field, name in entry["initializers"].items()}
-    settings = {
+    fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in entry.items()
         if key not in ("op", "initializers")
     }
-    return kind(**settings, **from_onnx_arrays(kind, stored, tensors[entry["inputs"][0]]))
+    return kind(**fields, **from_onnx_arrays(kind, stored, tensors[entry["inputs"][0]]))
 
 
-def _array(initializer: onnx.TensorProto) -> NDArray[np.generic]:
+def _array(initializer: onnx.TensorProto) -> NDArray[np.integer]:
     return np.array(numpy_helper.to_array(initializer))

@@ -7,13 +7,13 @@ parameters. What a reader needs beyond the nodes is in the metadata (``onnx_meta
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
 
 import qgait
+from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
 from qgait.export.graph import Graph
 from qgait.export.onnx_check import check_onnx
@@ -57,13 +57,16 @@ def write(graph: Graph, path: Path) -> None:
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Replaces ``path`` by ``model`` in one move; a reader never sees half a file."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
-        part = Path(file.name)
+    """Replaces ``path`` by ``model`` in one move, so that a reader never sees half a file.
+
+    Raises QgaitError when the folder is missing or cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(model.SerializeToString())
-        part.chmod(0o644)
-        os.replace(part, path)
-    except BaseException:
+        part.replace(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QgaitError(f"Cannot write {path}: {reason}.", "give a path in a folder that can be written.") from error
+    finally:
         part.unlink(missing_ok=True)
-        raise
