@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tvm import tirx
+from tvm.ir import PointerType, PrimType
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
@@ -42,11 +43,13 @@ class Function:
         self.group = group
         self.in_place = in_place
         self.func: tirx.PrimFunc | None = None
+        self._arguments: list[tirx.Var] = []
+        self._declarations: list[tirx.Stmt] = []
         self.constants: list[NDArray[np.generic]] = []
         self.scratch_bytes = 0
 
     def input(self, tensor: Tensor, index: int = 0) -> tirx.Buffer:
-        """The codes of one input."""
+        """The codes of the input number ``index``."""
         return self._argument(f"in{index}", tensor.size, "int8")
 
     def constant(self, values: ArrayLike, dtype: str) -> tirx.Buffer:
@@ -56,11 +59,12 @@ class Function:
 
     def scratch(self, *areas: tuple[int, str]) -> list[tirx.Buffer]:
         """One 64-byte aligned buffer in scratch memory for every (size, dtype)."""
-        pointer = T.arg("scratch", T.handle("int8"))
+        pointer = self._pointer("scratch", "int8")
         buffers = []
         for size, dtype in areas:
             width = np.dtype(dtype).itemsize
-            buffers.append(T.decl_buffer((size,), dtype, data=pointer, elem_offset=self.scratch_bytes // width))
+            offset = self.scratch_bytes // width
+            buffers.append(self._declare(f"scratch{len(buffers)}", size, dtype, pointer, offset))
             self.scratch_bytes += -(-size * width // ALIGNMENT) * ALIGNMENT
         return buffers
 
@@ -83,7 +87,21 @@ class Function:
         )
 
     def _argument(self, name: str, size: int, dtype: str) -> tirx.Buffer:
-        return T.decl_buffer((size,), dtype, data=T.arg(name, T.handle(dtype)))
+        return self._declare(name, size, dtype, self._pointer(name, dtype))
+
+    def _pointer(self, name: str, dtype: str) -> tirx.Var:
+        self._arguments.append(tirx.Var(name, PointerType(PrimType(dtype))))
+        return self._arguments[-1]
+
+    def _declare(self, name: str, size: int, dtype: str, pointer: tirx.Var, offset: int = 0) -> tirx.Buffer:
+        buffer = tirx.decl_buffer((size,), dtype, name, pointer, elem_offset=offset)
+        self._declarations.append(tirx.DeclBuffer(buffer, data=pointer))
+        return buffer
+
+    def _with_arguments(self, body: tirx.Stmt) -> tirx.PrimFunc:
+        """Arguments that no two of which overlap, unless the kernel may work in place."""
+        func = tirx.PrimFunc(self._arguments, tirx.SeqStmt([*self._declarations, body]))
+        return func if self.in_place else func.with_attr("tirx.noalias", True)
 
 
 @contextmanager
@@ -94,10 +112,8 @@ def function(group: Group, in_place: str | None = None) -> Iterator[Function]:
     """
     built = Function(group, in_place)
     with IRBuilder() as builder, T.prim_func(is_private=True):
-        if in_place is None:
-            T.func_attr({"tirx.noalias": True})
         yield built
-    built.func = builder.get()
+    built.func = built._with_arguments(builder.get().body)
 
 
 def lanes_of(size: int, most: int = 16) -> int:

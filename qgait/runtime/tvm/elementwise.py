@@ -55,7 +55,7 @@ def add_kernel(group: Group, op: Add, graph: Graph) -> Kernel:
     """The residual sum of two tensors."""
     result = graph.tensors[op.output]
     with function(group, in_place=op.inputs[0]) as f:
-        a, b, out = f.input(result, 0), f.input(result, 1), f.output(result)
+        a, b, out = f.input(result), f.input(result, 1), f.output(result)
         add_codes(op, graph, (a, 0), (b, 0), (out, 0), result.size)
     return f.kernel()
 

@@ -1,0 +1,65 @@
+"""What a fused convolution does with a finished row of codes: residual sum, table, max pooling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from qgait.export.graph import Graph
+from qgait.runtime.tvm.builder import Function, Index
+from qgait.runtime.tvm.elementwise import Place, add_codes, table_codes
+from qgait.runtime.tvm.fusion import Group
+from qgait.runtime.tvm.pooling import pool_row
+
+if TYPE_CHECKING:
+    from tvm.tirx import Buffer
+
+
+class Ending:
+    """The operators of a group behind its convolution, one row of the convolution's output at a time.
+
+    Build it between the inputs and the scratch memory of the function, because it declares the table as a constant.
+    """
+
+    def __init__(self, f: Function, group: Group, graph: Graph) -> None:
+        assert group.conv is not None
+        self.group, self.graph = group, graph
+        self.height, self.width, self.channels = graph.tensors[group.conv.output].shape
+        self.residual: Buffer | None = None
+        if group.add is not None:
+            self.residual = f.input(graph.tensors[group.inputs[1]], 1)
+        self.entries = None if group.table is None else f.constant(group.table.table, "int8")
+        self.pool = 1 if group.pool is None else group.pool.kernel
+        self.rows = self.height // self.pool * self.pool  # rows that are needed
+
+    @property
+    def direct(self) -> bool:
+        """Whether the convolution's codes are the result."""
+        return len(self.group.ops) == 1
+
+    @property
+    def window(self) -> int:
+        """Codes of the rows that ``row`` wants side by side: as many rows as the pooling has."""
+        return 0 if self.direct else self.pool * self.width * self.channels
+
+    def finish(self, y: Index, rows: Place, out: Buffer) -> None:
+        """Takes row ``y`` of the convolution from its slot, ``y % pool``, in ``rows`` to the output."""
+        count = self.width * self.channels
+        source: Place = (rows[0], rows[1] + tirx.floormod(y, self.pool) * count)
+        target: Place = (out, y * count) if self.pool == 1 else source
+        if self.residual is not None:
+            assert self.group.add is not None and self.group.conv is not None
+            other: Place = (self.residual, y * count)
+            first = self.group.add.inputs[0] == self.group.conv.output
+            a, b = (source, other) if first else (other, source)
+            into = target if self.entries is None else source
+            add_codes(self.group.add, self.graph, a, b, into, count)
+        if self.entries is not None:
+            table_codes(self.entries, source, target, count)
+        if self.pool > 1:
+            with T.If(tirx.floormod(y, self.pool) == self.pool - 1), T.Then():
+                columns = self.width // self.pool
+                into = (out, tirx.floordiv(y, self.pool) * columns * self.channels)
+                pool_row(self.pool, rows, count, into, columns, self.channels)

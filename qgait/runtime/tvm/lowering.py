@@ -1,0 +1,48 @@
+"""From the integer graph to kernels: for every group of operators the best one that the target has."""
+
+from __future__ import annotations
+
+from qgait.export.graph import Add, Concat, Conv2d, FrameMax, Graph, MaxPool2d, PartLinear, StripPool, Table
+from qgait.runtime.targets import Target
+from qgait.runtime.tvm import conv_portable
+from qgait.runtime.tvm.elementwise import add_kernel, codes_kernel, concat_kernel, frame_max_kernel, table_kernel
+from qgait.runtime.tvm.fusion import Group, groups
+from qgait.runtime.tvm.part_linear import part_linear_kernel
+from qgait.runtime.tvm.pooling import max_pool_kernel, strip_pool_kernel
+from qgait.runtime.tvm.program import Kernel, Program
+
+
+def lower(graph: Graph, target: Target) -> Program:
+    """The kernels of ``graph`` for ``target``. ``notes`` tells which convolution each layer got."""
+    frame, clip, notes = [codes_kernel(graph)], list[Kernel](), list[str]()
+    for group in groups(graph):
+        kernel, choice = _kernel(group, graph, target)
+        side = frame if graph.tensors[group.op.inputs[0]].per_frame else clip
+        side.append(kernel)
+        notes.append(f"{' + '.join(kernel.ops)}: {choice}")
+    return Program(graph, target, tuple(frame), tuple(clip), tuple(notes))
+
+
+def _kernel(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
+    match group.op:
+        case Conv2d():
+            return _convolution(group, graph, target)
+        case Table() as op:
+            return table_kernel(group, op, graph), "portable"
+        case MaxPool2d() as op:
+            return max_pool_kernel(group, op, graph), "portable"
+        case Add() as op:
+            return add_kernel(group, op, graph), "portable"
+        case FrameMax() as op:
+            return frame_max_kernel(group, op, graph), "portable"
+        case StripPool() as op:
+            return strip_pool_kernel(group, op, graph), "portable"
+        case PartLinear() as op:
+            return part_linear_kernel(group, op, graph), "portable"
+        case Concat() as op:
+            return concat_kernel(group, op, graph), "portable"
+    raise TypeError(f"TVM has no {type(group.op).__name__}")
+
+
+def _convolution(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
+    return conv_portable.conv_kernel(group, graph, target), "portable"

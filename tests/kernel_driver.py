@@ -1,0 +1,90 @@
+"""Runs compiled kernels one by one on given tensors: a small C program, on this machine or under QEMU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.export.graph import Graph
+from qgait.runtime.targets import Target
+from qgait.runtime.tvm.emit import emit_object
+from qgait.runtime.tvm.program import Kernel
+
+Codes = NDArray[np.int8]
+GUARD = 64  # bytes behind every output that must keep their value
+UNTOUCHED = 0x5A
+
+HEAD = """#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static FILE *data;
+static void *take(size_t size) {
+    void *memory = aligned_alloc(64, (size + 64 + 63) / 64 * 64);
+    if (fread(memory, 1, size, data) != size) exit(3);
+    return memory;
+}
+static void *room(size_t size) { return memset(aligned_alloc(64, (size + 63) / 64 * 64), 0x5A, size); }
+"""
+
+
+def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder: Path) -> Path:
+    """A static program: ``driver DATA REPEATS`` calls every kernel REPEATS times and writes the outputs to stdout."""
+    lines = [HEAD, *(f"{kernel.prototype()};" for kernel in kernels)]
+    lines += [
+        "int main(int argc, char **argv) {",
+        'data = fopen(argv[1], "rb");',
+        "int repeats = atoi(argv[argc - 1]);",
+    ]
+    for kernel in kernels:
+        inputs = [graph.tensors[name].size for name in kernel.inputs]
+        size = graph.tensors[kernel.output].size
+        take = [f"take({n})" for n in (*inputs, *(array.nbytes for array in kernel.constants))]
+        names = [f"p{i}" for i in range(len(take))]
+        scratch = ["scratch"] if kernel.scratch_bytes else []
+        lines.append("{" + "".join(f"void *{name} = {call};" for name, call in zip(names, take, strict=True)))
+        lines.append(f"void *scratch = room({kernel.scratch_bytes + GUARD}); int8_t *out = room({size + GUARD});")
+        call = f"{kernel.symbol}({', '.join([*names, *scratch, 'out'])})"
+        lines.append(f"for (int i = 0; i < repeats; i++) {call};")
+        lines.append(f"fwrite(out, 1, {size + GUARD}, stdout);")
+        lines.append(f"fwrite((char *)scratch + {kernel.scratch_bytes}, 1, {GUARD}, stdout);" + "}")
+    lines.append("return 0; }")
+    (folder / "driver.c").write_text("\n".join(lines))
+    (folder / "kernels.o").write_bytes(emit_object(kernels, target))
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig_target, "-static", "-O1", "-w"]
+    command += ["-o", "driver", "driver.c", "kernels.o"]
+    subprocess.run(command, cwd=folder, check=True)
+    return folder / "driver"
+
+
+def write_data(kernels: Sequence[Kernel], tensors: Mapping[str, Codes], path: Path) -> Path:
+    """The inputs and constants of every kernel, in the order in which the driver takes them."""
+    with path.open("wb") as file:
+        for kernel in kernels:
+            for array in (*(tensors[name] for name in kernel.inputs), *kernel.constants):
+                file.write(np.ascontiguousarray(array).tobytes())
+    return path
+
+
+def run_kernels(
+    kernels: Sequence[Kernel], graph: Graph, target: Target, tensors: Mapping[str, Codes]
+) -> dict[str, Codes]:
+    """Each kernel's output when its inputs are taken from ``tensors``; fails if it writes past its memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        driver = build_driver(kernels, graph, target, Path(folder))
+        data = write_data(kernels, tensors, Path(folder) / "data")
+        command = [*(target.qemu or ()), str(driver), str(data), "2"]
+        written = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.uint8)
+    outputs = {}
+    for kernel in kernels:
+        tensor = graph.tensors[kernel.output]
+        codes, guards, written = np.split(written, [tensor.size, tensor.size + 2 * GUARD])
+        assert (guards == UNTOUCHED).all(), f"{kernel.symbol} writes past the end of its memory"
+        outputs[kernel.output] = codes.view(np.int8).reshape(tensor.shape)
+    return outputs
