@@ -31,7 +31,7 @@ def body_limbs(skeleton: Skeleton, build: Build) -> Limbs:
             (shoulder, elbow, r["shoulder"], r["elbow"]),
             (elbow, wrist, r["elbow"], r["wrist"]),
             (wrist, j[s + "hand"], r["wrist"], 0.8 * r["hand"]),
-            (j["neck"], shoulder, r["slope"], 0.95 * r["shoulder"]),
+            (j["nape"], shoulder, r["slope"], 0.95 * r["shoulder"]),
         ]
     return limbs(parts)
 

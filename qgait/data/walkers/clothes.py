@@ -53,7 +53,7 @@ def draw_coat(rng: np.random.Generator, stature: float) -> Coat:
 def draw_bag(rng: np.random.Generator, stature: float) -> Bag:
     kind = str(rng.choice(BAG_KINDS, p=[0.45, 0.3, 0.25]))
     size = {
-        "shoulder bag": [rng.uniform(0.022, 0.045), rng.uniform(0.07, 0.11), rng.uniform(0.12, 0.20)],
+        "shoulder bag": [rng.uniform(0.022, 0.045), rng.uniform(0.06, 0.10), rng.uniform(0.12, 0.20)],
         "backpack": [rng.uniform(0.065, 0.09), rng.uniform(0.03, 0.06), rng.uniform(0.19, 0.26)],
         "handbag": [rng.uniform(0.02, 0.04), rng.uniform(0.07, 0.12), rng.uniform(0.11, 0.19)],
     }[kind]
@@ -97,7 +97,7 @@ def bag_column(bag: Bag, skeleton: Skeleton, build: Build, phase: np.ndarray) ->
     height = np.linspace(0, 1, k)
     yaw = np.repeat(skeleton.pelvis_yaw[:, None], k, axis=1)
     side, depth, tall = bag.size
-    rounded = np.array([0.80, 0.97, 1, 1, 1, 1, 0.96, 0.72])
+    rounded = np.array([0.75, 0.94, 1, 1, 1, 0.97, 0.90, 0.62])
     sway = bag.swing * np.stack([np.cos(2 * phase), np.sin(phase), 0 * phase], axis=1)
     if bag.kind == "backpack":
         top = j["hips"] + bag.place * (j["neck"] - j["hips"]) + 0.4 * sway * [1, 1, 0]
@@ -121,7 +121,7 @@ def bag_column(bag: Bag, skeleton: Skeleton, build: Build, phase: np.ndarray) ->
 def dress(build: Build, coat: Coat) -> Build:
     """The build with warm trousers and sleeves; the coat's body is :func:`coat_columns`."""
     radius = dict(build.radius)
-    for name, share in (("shoulder", 0.75), ("elbow", 1.0), ("wrist", 1.0), ("slope", 0.5), ("hand", 0.15)):
+    for name, share in (("shoulder", 0.5), ("elbow", 1.0), ("wrist", 1.0), ("slope", 0.5), ("hand", 0.15)):
         radius[name] *= np.exp(share * coat.sleeve)
     for name in ("thigh", "mid_thigh", "knee", "calf", "ankle"):
         radius[name] *= np.exp(coat.trousers)

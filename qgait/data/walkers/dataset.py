@@ -15,7 +15,7 @@ from qgait.data.walkers.sequence import CONDITIONS, silhouettes, stream
 from qgait.errors import QgaitError
 
 # Raised whenever the same seed gives other silhouettes than before.
-VERSION = 1
+VERSION = 2
 LABEL = "walkers.json"
 SHORTEST, LONGEST = 2 / 3, 5 / 3  # frames of a sequence against the mean: 40 to 100 of 60, as in CASIA-B
 LENGTH = 5  # what its random stream is for, beside those of sequence.py
@@ -27,10 +27,7 @@ def sequence(seed: int, subject: int, condition: str, view: int, frames: int) ->
     ``condition`` is one of CASIA-B's (``nm-01`` .. ``nm-06``, ``bg-01``, ``bg-02``, ``cl-01``, ``cl-02``) and ``view``
     one of its angles in degrees (0, 18, .. 180). All views of a condition see the same walk.
     """
-    if condition not in CONDITIONS:
-        raise QgaitError(f"There is no condition {condition!r}.", f"choose from {', '.join(CONDITIONS)}")
-    if view not in VIEWS:
-        raise QgaitError(f"There is no view {view}.", f"choose from {', '.join(map(str, VIEWS))}")
+    _check_names([condition], [view])
     if frames < 1 or subject < 1 or seed < 0:
         raise QgaitError(
             f"Seed {seed}, subject {subject} and {frames} frames make no sequence.",
@@ -61,6 +58,7 @@ def synthesize(
             f"{subjects} subjects from {first_subject} with {frames} frames make no data set.",
             "use at least 1 subject, a first subject of at least 1 and at least 2 frames",
         )
+    _check_names(conditions, views)
     root = Path(root)
     _label(root, seed, frames)
     total, done = subjects * len(conditions) * len(views), 0
@@ -82,6 +80,15 @@ def sequence_length(seed: int, subject: int, condition: str, view: int, mean: in
     by_view = 0.85 + 0.3 * abs(np.cos(np.radians(view)))
     factor = by_view * np.exp(0.15 * rng.standard_normal())
     return max(1, round(mean * float(np.clip(factor, SHORTEST, LONGEST))))
+
+
+def _check_names(conditions: Sequence[str], views: Sequence[int]) -> None:
+    for condition in conditions:
+        if condition not in CONDITIONS:
+            raise QgaitError(f"There is no condition {condition!r}.", f"choose from {', '.join(CONDITIONS)}")
+    for view in views:
+        if view not in VIEWS:
+            raise QgaitError(f"There is no view {view}.", f"choose from {', '.join(map(str, VIEWS))}")
 
 
 def _label(root: Path, seed: int, frames: int) -> None:

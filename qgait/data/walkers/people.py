@@ -17,8 +17,8 @@ ANKLE_HEIGHT = 0.045
 FOREARM_CORRECTION = 1.22  # the recorded forearms end before the wrist
 
 # Torso outline at heights t (0 hip joints, 1 base of the neck), shares of stature: half width, front, back.
-TORSO_T = np.array([-0.24, -0.12, 0.0, 0.2, 0.42, 0.6, 0.75, 0.88, 0.95, 1.0])
-TORSO_SIDE = np.array([0.082, 0.100, 0.107, 0.105, 0.103, 0.106, 0.108, 0.104, 0.082, 0.052])
+TORSO_T = np.array([-0.24, -0.12, 0.0, 0.2, 0.42, 0.6, 0.74, 0.85, 0.93, 1.0])
+TORSO_SIDE = np.array([0.082, 0.100, 0.107, 0.105, 0.103, 0.106, 0.107, 0.099, 0.078, 0.050])
 TORSO_FRONT = np.array([0.056, 0.068, 0.074, 0.079, 0.080, 0.080, 0.077, 0.064, 0.050, 0.036])
 TORSO_BACK = np.array([0.068, 0.088, 0.091, 0.078, 0.071, 0.074, 0.082, 0.082, 0.070, 0.050])
 # Neck and head at heights t (0 base of the neck, 1 top of the head).
@@ -32,7 +32,7 @@ SAMPLES = 24  # heights at which an outline is evaluated
 # Limb radii, shares of stature.
 RADII = {
     "thigh": 0.060, "mid_thigh": 0.054, "knee": 0.042, "calf": 0.041, "ankle": 0.032, "heel": 0.021, "ball": 0.021,
-    "toe": 0.015, "shoulder": 0.042, "elbow": 0.034, "wrist": 0.025, "hand": 0.023, "slope": 0.034,
+    "toe": 0.015, "shoulder": 0.039, "elbow": 0.034, "wrist": 0.025, "hand": 0.023, "slope": 0.032,
 }  # fmt: skip
 TORSO_KEYS = ("side", "front", "back")
 
@@ -67,11 +67,16 @@ def draw_person(rng: np.random.Generator) -> Person:
     coefficients[INDEX["trunk_pitch"], 0] += (
         np.radians(7.5) + knobs.IDENTITY_GAIT * np.radians(2.2) * rng.standard_normal()
     )
-    coefficients[INDEX["head_pitch"], 0] += np.radians(5)
+    # The recorded heads differ by how the skeletons were fitted as well: half of it is posture.
+    nod = INDEX["head_pitch"]
+    coefficients[nod, 0] = np.radians(5) + 0.5 * (coefficients[nod, 0] + s.mean.reshape(len(NAMES), TERMS)[nod, 0])
     # The recorded hip joints lie behind the real ones: standing legs come out bent by about eight degrees.
     for side in ("left_", "right_"):
         coefficients[INDEX[side + "knee"], 0] += np.radians(8)
         coefficients[INDEX[side + "thigh_pitch"], 0] -= np.radians(2)
+        # Actors with markers hold their arms away from the body.
+        coefficients[INDEX[side + "upper_arm_spread"], 0] -= np.radians(1)
+        coefficients[INDEX[side + "forearm_spread"], 0] -= np.radians(4)
     pace = s.pace[0] + 0.05 + knobs.IDENTITY_GAIT * 0.6 * s.pace[1] * np.clip(rng.standard_normal(), -2, 2)
     cadence = s.cadence[0] + knobs.IDENTITY_GAIT * s.cadence[1] * np.clip(rng.standard_normal(), -2, 2)
     return Person(draw_build(rng), coefficients, pace, cadence)
@@ -133,7 +138,7 @@ def draw_build(rng: np.random.Generator) -> Build:
     for table in (torso, head):
         for key in table:
             table[key] = table[key] * stature
-    drop = (0.038 + z(0.008)) * stature
+    drop = (0.060 + z(0.009)) * stature
     return Build(stature, length, radius, torso, torso_t, head, head_t, drop)
 
 

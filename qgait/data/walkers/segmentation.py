@@ -35,12 +35,13 @@ def spoil(mask: np.ndarray, points: dict[str, np.ndarray], size: np.ndarray, rng
     strength = knobs.SEGMENTATION
     body = points["neck"] - points["hips"]
     holes, patches = [], []
-    prone = rng.random() < 0.25 * strength  # this sequence has lasting holes
-    for _ in range(HOLES):
-        on = _spells(n, rng, 0.18 if prone else 0.012, 6)
-        along, aside = rng.uniform(-0.9, 1.25), 0.07 * rng.standard_normal()
+    prone = rng.random() < 0.2 * strength  # this sequence has lasting holes
+    along, aside = rng.uniform(-0.8, 1.1), 0.08 * rng.standard_normal()
+    for _ in range(HOLES):  # several overlapping ones make one of no simple shape
+        on = _spells(n, rng, 0.15 if prone else 0.01, 6)
+        along, aside = along + 0.1 * rng.standard_normal(), aside + 0.03 * rng.standard_normal()
         place = points["hips"] + along * body + np.stack([aside * size, 0 * size], axis=1)
-        holes.append(_blob(place, 0.018 * np.exp(0.4 * rng.standard_normal()) * size * on * strength, 0.035, size, rng))
+        holes.append(_blob(place, 0.012 * np.exp(0.4 * rng.standard_normal()) * size * on * strength, 0.025, size, rng))
     for foot in ("left_foot", "right_foot"):
         on = _spells(n, rng, 0.03, 4)
         holes.append(_blob(points[foot], rng.uniform(0.02, 0.035) * size * on * strength, 0.02, size, rng))

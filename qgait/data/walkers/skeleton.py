@@ -34,6 +34,7 @@ def pose(angle: np.ndarray, build: Build) -> Skeleton:
     j["top"] = j["neck"] + top * _up(a("head_pitch"), a("head_roll"))
     hip_line = length["hip_width"] / 2 * _across(a("pelvis_yaw"), a("pelvis_list"))
     shoulder_line = length["shoulder_width"] / 2 * _across(a("shoulder_yaw"), a("shoulder_list"))
+    j["nape"] = j["neck"] + 0.012 * build.stature * _up(a("head_pitch"), a("head_roll"))
     chest = j["neck"] - build.shoulder_drop * _up(a("trunk_pitch"), a("trunk_roll"))
     for side, sign in (("left_", 1.0), ("right_", -1.0)):
         j[side + "hip"] = sign * hip_line
