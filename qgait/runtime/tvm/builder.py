@@ -60,7 +60,7 @@ class Function:
     def scratch(self, *areas: tuple[int, str]) -> list[tirx.Buffer]:
         """One 64-byte aligned buffer in scratch memory for every (size, dtype)."""
         pointer = self._pointer("scratch", "int8")
-        buffers = []
+        buffers: list[tirx.Buffer] = []
         for size, dtype in areas:
             width = np.dtype(dtype).itemsize
             offset = self.scratch_bytes // width
