@@ -171,6 +171,7 @@ def gaitset_graph(seed: int = 0, channels: tuple[int, int, int] = (32, 64, 128),
     b = GraphBuilder(seed)
     c1, c2, c3 = channels
     hi = 2 ** (bits - 1) - 1
+    total, pooled = (-110, -128) if bits == 8 else (0, 0)  # zero points, which must lie between lo and hi
     act = {"zero_point": -124} if bits == 8 else {"zero_point": 0, "lo": -hi - 1, "hi": hi}
 
     def block(x: str, c: int, first: int, pool: bool) -> str:
@@ -181,12 +182,12 @@ def gaitset_graph(seed: int = 0, channels: tuple[int, int, int] = (32, 64, 128),
     one = block("silhouette", c1, 5, True)
     top = block(b.frame_max(one), c2, 3, True)
     two = block(one, c2, 3, True)
-    top = b.add(top, b.frame_max(two), zero_point=-110)
+    top = b.add(top, b.frame_max(two), zero_point=total)
     top = block(top, c3, 3, False)
     three = b.frame_max(block(two, c3, 3, False))
-    top = b.add(top, three, zero_point=-110)
+    top = b.add(top, three, zero_point=total)
     bins = (16, 8, 4, 2, 1)
-    b.linear(b.concat(b.strips(three, bins), b.strips(top, bins)), 256)
+    b.linear(b.concat(b.strips(three, bins, pooled), b.strips(top, bins, pooled)), 256)
     return b.graph("gaitset", f"w8a{bits}")
 
 
