@@ -35,6 +35,7 @@ class Bag:
     size: np.ndarray  # half width, half depth, height, in metres; depth is along the walk
     place: float  # kind's own: how far behind the hip (shoulder bag, metres), how high on the back (backpack)
     swing: float  # metres
+    soft: bool  # round rather than boxy
 
 
 def draw_coat(rng: np.random.Generator, stature: float) -> Coat:
@@ -61,9 +62,9 @@ def draw_bag(rng: np.random.Generator, stature: float) -> Bag:
         kind
     ]
     side = "left_" if rng.random() < 0.5 else "right_"
-    return Bag(
-        kind, side, knobs.BAG_SIZE * stature * np.array(size), float(place), stature * float(rng.uniform(0.004, 0.014))
-    )
+    swing = stature * float(rng.uniform(0.004, 0.014))
+    soft = kind == "backpack" or bool(rng.random() < 0.6)
+    return Bag(kind, side, knobs.BAG_SIZE * stature * np.array(size), float(place), swing, soft)
 
 
 def carry(angle: np.ndarray, bag: Bag) -> None:
@@ -98,6 +99,8 @@ def bag_column(bag: Bag, skeleton: Skeleton, build: Build, phase: np.ndarray) ->
     yaw = np.repeat(skeleton.pelvis_yaw[:, None], k, axis=1)
     side, depth, tall = bag.size
     rounded = np.array([0.75, 0.94, 1, 1, 1, 0.97, 0.90, 0.62])
+    if bag.soft:
+        rounded = np.array([0.50, 0.85, 1, 1.04, 1, 0.90, 0.74, 0.45])
     sway = bag.swing * np.stack([np.cos(2 * phase), np.sin(phase), 0 * phase], axis=1)
     if bag.kind == "backpack":
         top = j["hips"] + bag.place * (j["neck"] - j["hips"]) + 0.4 * sway * [1, 1, 0]
@@ -115,7 +118,7 @@ def bag_column(bag: Bag, skeleton: Skeleton, build: Build, phase: np.ndarray) ->
         top = j[bag.side + "hip"] + sway + [-bag.place, out * (0.6 * build.radius["thigh"] + 0.6 * side), 0.45 * tall]
         drop = np.tile([0.0, 0.0, tall], (n, 1))
     centre = top[:, None] - drop[:, None] * (1 - height)[:, None]
-    return Column(centre, side * rounded, depth * rounded, yaw, boxy=bag.kind != "backpack")
+    return Column(centre, side * rounded, depth * rounded, yaw, boxy=not bag.soft)
 
 
 def dress(build: Build, coat: Coat) -> Build:

@@ -15,7 +15,7 @@ from qgait.data.walkers.sequence import CONDITIONS, silhouettes, stream
 from qgait.errors import QgaitError
 
 # Raised whenever the same seed gives other silhouettes than before.
-VERSION = 2
+VERSION = 3
 LABEL = "walkers.json"
 SHORTEST, LONGEST = 2 / 3, 5 / 3  # frames of a sequence against the mean: 40 to 100 of 60, as in CASIA-B
 LENGTH = 5  # what its random stream is for, beside those of sequence.py
@@ -112,7 +112,8 @@ def _label(root: Path, seed: int, frames: int) -> None:
                 "use the same seed and frames, or another folder",
             )
         return
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    # the temporary name of another process's label, if several make subjects of one set at once, is not strange
+    if root.exists() and (not root.is_dir() or any(not p.name.startswith(f".{LABEL}") for p in root.iterdir())):
         raise QgaitError(f"{root} is not empty and holds no {LABEL}.", "name a new or empty folder")
     _write(file, (json.dumps(label, indent=2) + "\n").encode())
 

@@ -1,33 +1,34 @@
 """How much people, walks, clothes and segmentation differ: every strength that sets the difficulty of the data.
 
-The values were set by comparing gait-energy-image rank-1 of 50 synthetic people with 50 people of CASIA-B (same view:
-normal, bag, coat); raise an identity knob to make people easier to tell apart, a sequence or clothing knob for harder.
+The values were set by comparing the gait energy images of 50 synthetic people and 50 people of CASIA-B
+(tools/gait_energy_check.py). Raise an identity knob to tell people apart more easily, any other to make it harder.
 """
 
 # --- who it is (drawn once a person) ---
-# Ten recorded people in tight suits vary less than the public, and measured joint centres hide posture.
+# Share of the recorded difference between people. Below 1: some of it is how each skeleton was fitted.
 IDENTITY_GAIT = 0.85
-# Log standard deviations and so on of the build in people.py are population values; 1.0 leaves them.
-IDENTITY_BUILD = 1.05
+# Factor on the population's spread of bones and girths in people.py. Above 1: everyday clothes differ as well.
+IDENTITY_BUILD = 1.1
 
 # --- which walk it is (drawn once a sequence) ---
-SEQUENCE_GAIT = 0.55
-# Clothes sit differently, a hand is in another place: log standard deviation of girths between sequences.
-SEQUENCE_BUILD = 0.02
-# Standard deviation of log pace between walks of one person.
-SEQUENCE_PACE = 0.045
-# From cycle to cycle, as a share of what was measured (part of the measured variance is noise of short fits).
-CYCLE_GAIT = 0.55
+# Share of the recorded difference between a person's walks. Below 1: the recorded ones were asked to vary.
+SEQUENCE_GAIT = 0.45
+# Standard deviation of the log of girths: clothes sit a little differently each time.
+SEQUENCE_BUILD = 0.015
+# Standard deviation of the log of pace.
+SEQUENCE_PACE = 0.04
+# Share of the recorded difference between cycles. Below 1: part of it is the noise of fits to 30 frames.
+CYCLE_GAIT = 0.5
 
 # --- what is worn or carried ---
-# How much girth a coat adds, on average and from coat to coat, as a share of the drawn thickness in clothes.py.
+# Factor on what a coat adds to girths in clothes.py.
 COAT_BULK = 1.35
-# How much a bag sticks out, as a share of the drawn size in clothes.py.
-BAG_SIZE = 1.15
+# Factor on the size of bags in clothes.py.
+BAG_SIZE = 1.05
 
 # --- how it was seen ---
-# Standard deviation of the walking direction (degrees) and of the lateral place on the path (metres).
-HEADING_DEGREES = 2.0
-PATH_OFFSET = 0.12
-# Strength of segmentation errors: 0 gives clean masks.
+# Standard deviations of the walking direction, in degrees, and of the place across the path, in metres.
+HEADING_DEGREES = 1.3
+PATH_OFFSET = 0.10
+# Factor on segmentation errors: 0 gives clean masks.
 SEGMENTATION = 1.0
