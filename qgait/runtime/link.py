@@ -1,0 +1,89 @@
+"""From the object with the kernels and the generated C to libgait and gait-run, for any target, with zig's clang."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from qgait.errors import QgaitError
+from qgait.runtime.processor import machine_name, machine_of
+from qgait.runtime.glue import DEVICE, Glue
+from qgait.runtime.targets import Target
+
+API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")
+C_FLAGS = ("-std=gnu23", "-O2", "-fPIC", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
+
+
+class Linker:
+    """Builds in the folder ``work`` for one target; every call writes one file and raises QgaitError if it cannot."""
+
+    def __init__(self, target: Target, work: Path) -> None:
+        self.target = target
+        self.work = work
+
+    def archive(self, glue: Glue, kernels: bytes, out: Path, trace: bool = False) -> None:
+        """Writes gait.h and libgait.a into ``out``; with ``trace`` it calls gait_trace after every kernel."""
+        names = {"gait.h": glue.header, "glue.c": glue.source, "weights.c": glue.weights_source}
+        for name, text in names.items():
+            (self.work / name).write_text(text)
+        (self.work / "weights.bin").write_bytes(glue.weights)
+        (self.work / "kernels.o").write_bytes(kernels)
+        self._compile(self.work / "glue.c", *(["-DGAIT_TRACE"] if trace else []))
+        self._compile(self.work / "weights.c")
+        (out / "gait.h").write_text(glue.header)
+        self._zig("ar", "rcsD", out / "libgait.a", *self._objects())
+
+    def shared(self, out: Path) -> None:
+        """Writes libgait.so into ``out`` from what the last `archive` compiled; it exports the four calls only."""
+        exports = self.work / "exports.map"
+        exports.write_text(f"{{ global: {' '.join(f'{name};' for name in API)} local: *; }};\n")
+        memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
+        flags = ["-shared", "-nostdlib", "-Wl,-z,defs", "-Wl,-soname,libgait.so", f"-Wl,--version-script={exports}"]
+        self._link(out / "libgait.so", *flags, *self._objects(), memory)
+
+    def program(self, sources: Sequence[str], library: Path, out: Path) -> None:
+        """Links C files of ``device/`` with libgait.a and the C library into a static executable."""
+        files = [DEVICE / name for name in sources]
+        self._link(out, "-static", *C_FLAGS, f"-I{library}", *files, library / "libgait.a")
+        out.chmod(0o755)
+
+    def _objects(self) -> list[Path]:
+        return [self.work / name for name in ("glue.o", "kernels.o", "weights.o")]
+
+    def _compile(self, source: Path, *flags: str) -> Path:
+        out = self.work / f"{source.stem}.o"
+        self._zig("cc", "-target", self.target.zig_target, *C_FLAGS, *flags, "-c", source, "-o", out)
+        return out
+
+    def _link(self, out: Path, *arguments: str | Path) -> None:
+        self._zig("cc", "-target", self.target.zig_target, "-s", *arguments, "-o", out)
+        machine = machine_of(out)
+        if machine != self.target.elf_machine:
+            wanted = machine_name(self.target.elf_machine)
+            raise QgaitError(
+                f"{out.name} was linked for {machine_name(machine)}, but the target {self.target.name} is {wanted}.",
+                "report this: the description of the target is wrong.",
+            )
+
+    def _zig(self, *arguments: str | Path) -> None:
+        # what zig keeps for the next call is its C library; our objects go away with the work folder
+        environment = os.environ | {"ZIG_LOCAL_CACHE_DIR": str(self.work / "zig-cache")}
+        command = [*zig_command(), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.work, env=environment)
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
+            raise QgaitError(
+                f"zig {arguments[0]} failed for the target {self.target.name}: {' / '.join(lines[:3])}",
+                "look whether the disk is full, and report this otherwise.",
+            )
+
+
+def zig_command() -> list[str]:
+    """How to start zig; QgaitError when the package is missing."""
+    if importlib.util.find_spec("ziglang") is None:
+        raise QgaitError("Compiling needs zig, which is not installed.", "pip install 'qgait[compile]'.")
+    return [sys.executable, "-m", "ziglang"]

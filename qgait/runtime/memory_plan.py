@@ -1,0 +1,156 @@
+"""Where every tensor lives in the caller's arena: tensors that are never needed at the same time share bytes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qgait.export.graph import FrameMax
+from qgait.runtime.tvm.program import SILHOUETTE, Kernel, Program
+
+ALIGNMENT = 64  # bytes; a cache line, and more than any vector load asks for
+HEADER_BYTES = 64  # what the library itself remembers between calls
+SHUFFLES = 400
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """``size`` bytes that are needed from step ``first`` to step ``last``, both included."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+    def meets(self, other: Buffer) -> bool:
+        """Whether both are needed at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Offsets in bytes from the aligned start of the arena, all multiples of ``ALIGNMENT``.
+
+    ``tensors`` has every tensor that a kernel writes, ``scratch`` the working memory of a kernel by its symbol.
+    The header comes first, then the running maxima up to ``state_end``, then what frame and clip kernels share up to
+    ``size``. The arena that a caller gives is ``ALIGNMENT - 1`` bytes larger, so that it may start anywhere.
+    """
+
+    tensors: dict[str, int]
+    scratch: dict[str, int]
+    state: tuple[str, ...]
+    state_end: int
+    size: int
+
+    @property
+    def arena_bytes(self) -> int:
+        """What ``gait_arena_size()`` answers."""
+        return self.size + ALIGNMENT - 1
+
+
+def aligned(size: int) -> int:
+    """``size`` rounded up to ``ALIGNMENT``."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def pack(buffers: Sequence[Buffer]) -> tuple[dict[str, int], int]:
+    """Offsets by name, and the bytes in use, of buffers that may share memory when they never meet.
+
+    Largest first at the lowest free offset is nearly always optimal here; shuffled orders (always the same ones) are
+    tried while the result is above the lower bound, the largest sum of what is needed at one step.
+    """
+    steps = {buffer.first for buffer in buffers}
+    bound = max((sum(aligned(b.size) for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
+    order = sorted(buffers, key=lambda buffer: (-buffer.size, buffer.first))
+    offsets, size = _place(order)
+    shuffle = random.Random(0).shuffle
+    for _ in range(SHUFFLES):
+        if size == bound:
+            break
+        shuffle(order)
+        candidate, candidate_size = _place(order)
+        if candidate_size < size:
+            offsets, size = candidate, candidate_size
+    return offsets, size
+
+
+def _place(order: Sequence[Buffer]) -> tuple[dict[str, int], int]:
+    offsets: dict[str, int] = {}
+    placed: list[Buffer] = []
+    end = 0
+    for buffer in order:
+        size = aligned(buffer.size)
+        offset = 0
+        for other in sorted((p for p in placed if p.meets(buffer)), key=lambda p: offsets[p.name]):
+            if offset + size <= offsets[other.name]:
+                break
+            offset = max(offset, offsets[other.name] + aligned(other.size))
+        offsets[buffer.name] = offset
+        placed.append(buffer)
+        end = max(end, offset + size)
+    return offsets, end
+
+
+def plan(program: Program) -> MemoryPlan:
+    """Places the tensors and the scratch memory of ``program``.
+
+    Frame and clip kernels never run at the same time and pass nothing but the running maxima on, so both use the
+    same bytes behind the maxima.
+    """
+    state = state_tensors(program)
+    tensors: dict[str, int] = {}
+    scratch: dict[str, int] = {}
+    end = HEADER_BYTES
+    for name in state:
+        tensors[name] = end
+        end += aligned(program.graph.tensors[name].size)
+    state_end = end
+    size = end
+    for kernels in (program.frame, program.clip):
+        buffers, shares = _buffers(program, kernels, state)
+        offsets, used = pack(buffers)
+        for kernel in kernels:
+            if kernel.scratch_bytes:
+                scratch[kernel.symbol] = state_end + offsets[_scratch(kernel)]
+        for name, owner in shares.items():
+            tensors[name] = state_end + offsets[owner]
+        size = max(size, state_end + used)
+    return MemoryPlan(tensors, scratch, state, state_end, size)
+
+
+def state_tensors(program: Program) -> tuple[str, ...]:
+    """The running maxima in the order in which a frame updates them."""
+    maxima = {op.output for op in program.graph.ops if isinstance(op, FrameMax)}
+    return tuple(kernel.output for kernel in program.frame if kernel.output in maxima)
+
+
+def _scratch(kernel: Kernel) -> str:
+    return f"scratch of {kernel.symbol}"
+
+
+def _buffers(
+    program: Program, kernels: tuple[Kernel, ...], state: tuple[str, ...]
+) -> tuple[list[Buffer], dict[str, str]]:
+    """The buffers of one phase, and for every tensor the name of the buffer that it lives in."""
+    last = {name: step for step, kernel in enumerate(kernels) for name in kernel.inputs}
+    last[program.graph.output] = len(kernels)  # the embedding is copied to the caller after the last kernel
+    shares: dict[str, str] = {}
+    buffers: dict[str, Buffer] = {}
+    for step, kernel in enumerate(kernels):
+        if kernel.output not in state:
+            size, end = program.graph.tensors[kernel.output].size, last.get(kernel.output, step)
+            over = kernel.in_place
+            owner = shares.get(over) if over is not None and last[over] == step else None
+            if owner is None or buffers[owner].size < size:
+                shares[kernel.output] = kernel.output
+                buffers[kernel.output] = Buffer(kernel.output, size, step, end)
+            else:
+                shares[kernel.output] = owner
+                buffers[owner] = Buffer(owner, buffers[owner].size, buffers[owner].first, max(end, step))
+        if kernel.scratch_bytes:
+            buffers[_scratch(kernel)] = Buffer(_scratch(kernel), kernel.scratch_bytes, step, step)
+    missing = {name for kernel in kernels for name in kernel.inputs} - shares.keys() - set(state) - {SILHOUETTE}
+    if missing:
+        raise ValueError(f"no kernel writes {', '.join(sorted(missing))}")
+    return list(buffers.values()), shares

@@ -1,0 +1,87 @@
+"""Programs for another processor on this machine: QEMU's user mode, and the count of what they execute."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from qgait.errors import QgaitError
+from qgait.runtime.processor import machine_name, this_machine
+
+PLUGIN = Path(__file__).parent / "device" / "count_instructions.c"
+
+
+def launcher(machine: int, qemu: Sequence[str]) -> list[str]:
+    """What goes in front of a program for ELF ``machine``: nothing on its own processor, else ``qemu``.
+
+    QgaitError when there is no emulator for it or it is not installed.
+    """
+    if machine == this_machine():
+        return []
+    if not qemu:
+        raise QgaitError(
+            f"This bundle is for {machine_name(machine)} and this machine is {machine_name(this_machine())}.",
+            "compile it for this machine (--target host), or run it on the other one (qgait bench --device ssh://...).",
+        )
+    path = shutil.which(qemu[0])
+    if path is None:
+        raise QgaitError(
+            f"This bundle is for {machine_name(machine)}; running it here needs {qemu[0]}, which is not installed.",
+            "install the Debian package qemu-user (apt install qemu-user).",
+        )
+    return [path, *qemu[1:]]
+
+
+def count_instructions(command: Sequence[str], program: Sequence[str | Path]) -> int:
+    """Executed guest instructions of one run of ``program`` under the emulator ``command``, start-up included."""
+    plugin = build_plugin(command[0])
+    with tempfile.NamedTemporaryFile(suffix=".log") as log:
+        done = subprocess.run(
+            [*command, "-plugin", str(plugin), "-d", "plugin", "-D", log.name, *map(str, program)],
+            capture_output=True,
+            text=True,
+        )
+        found = re.search(r"^instructions (\d+)$", Path(log.name).read_text(), re.MULTILINE)
+    if done.returncode != 0 or found is None:
+        said = (done.stderr.strip() or "it printed no count").splitlines()[-1]
+        raise QgaitError(
+            f"{command[0]} could not count instructions: {said}",
+            "install a QEMU with plugins (Debian's qemu-user has them, qemu-user-static has not).",
+        )
+    return int(found[1])
+
+
+def build_plugin(emulator: str) -> Path:
+    """The counting plugin for the installed QEMU; compiled with this machine's cc on first use."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qgait"
+    api = plugin_api(emulator)
+    version = hashlib.sha256(PLUGIN.read_bytes()).hexdigest()[:12]
+    plugin = folder / f"count_instructions-{version}-api{api}.so"
+    if plugin.exists():
+        return plugin
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise QgaitError("Counting instructions needs a C compiler, and there is no cc.", "apt install gcc.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        partial = Path(work) / "plugin.so"
+        flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-DQEMU_PLUGIN_API={api}"]
+        done = subprocess.run([compiler, *flags, str(PLUGIN), "-o", str(partial)], capture_output=True, text=True)
+        if done.returncode != 0:
+            said = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise QgaitError(f"cc could not build the instruction counter: {said}", "apt install gcc libc6-dev.")
+        partial.replace(plugin)
+    return plugin
+
+
+def plugin_api(emulator: str) -> int:
+    """The plugin API version to ask for: 1 until QEMU 8, 2 since QEMU 9, which refuses 1."""
+    version = subprocess.run([emulator, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"version (\d+)", version)
+    return 2 if found is not None and int(found[1]) >= 9 else 1
