@@ -62,9 +62,10 @@ class Bundle:
     ) -> Bundle:
         """Compiles ``graph`` for ``target`` into the folder ``out``; needs TVM and zig.
 
-        ``selftest_clips``: at least two clips uint8 [frames, H, W] of different length; the numpy reference makes their
-        expected codes. ``trace`` adds debug/gait-trace, which `Compiled.trace` needs. ``progress(what, done, total)`` is told every step.
-        An older bundle at ``out`` is replaced, anything else there is refused; nothing half-written stays behind.
+        ``selftest_clips``: at least two clips uint8 [frames, H, W] of different length; the numpy reference makes
+        their expected codes. ``trace`` adds debug/gait-trace, which `Compiled.trace` needs.
+        ``progress(what, done, total)`` is told every step. An older bundle at ``out`` is replaced, anything else there
+        is refused; nothing half-written stays behind.
         """
         from qgait.runtime.bundle_writer import write
 
@@ -78,10 +79,9 @@ class Bundle:
     @property
     def target(self) -> Target:
         """The processor that it was compiled for."""
-        lists = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in self.manifest["target"].items()
-        }
-        return Target(**lists)
+        told: dict[str, Any] = self.manifest["target"]
+        facts: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in told.items()}
+        return Target(**facts)
 
     @property
     def frame_shape(self) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -181,7 +180,7 @@ def check_replaceable(out: Path) -> None:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes its place when the block ends well and goes away when it does not."""
+    """A temporary folder beside ``out`` that takes its place when the block ends well and goes away otherwise."""
     parent = out.absolute().parent
     partial: Path | None = None
     old: Path | None = None
@@ -192,11 +191,11 @@ def _new_folder(out: Path) -> Iterator[Path]:
         yield partial
         if out.exists():
             old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{out.name}.old-"))
-            os.replace(out, old)
-        os.replace(partial, out)
+            out.replace(old)
+        partial.replace(out)
     except BaseException as error:
         if old is not None and old.exists() and not out.exists():
-            os.replace(old, out)
+            old.replace(out)
         if isinstance(error, OSError):
             raise _write_error(out, error) from error
         raise

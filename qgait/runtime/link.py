@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qgait.errors import QgaitError
-from qgait.runtime.processor import machine_name, machine_of
 from qgait.runtime.glue import DEVICE, Glue
+from qgait.runtime.processor import machine_name, machine_of
 from qgait.runtime.targets import Target
 
 API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")

@@ -1,0 +1,52 @@
+"""``qgait bench``: what a bundle costs on this machine, under QEMU or on a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qgait.commands.output import notes, table, write_json
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--device", default="local", show_default=True, help="local, qemu (counts instructions), ssh://user@host."
+)
+@click.option("--frames", type=int, help="Frames of a run. Default: 30.")
+@click.option("--runs", type=int, help="Runs. Default: 5.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_file: Path | None) -> None:
+    """Measure BUNDLE: time, instructions, memory. Its self-test runs first; if that fails nothing is measured."""
+    from qgait.runtime.benchmark import bench as measure
+    from qgait.runtime.bundle import Bundle
+
+    chosen = (("--frames", frames), ("--runs", runs))
+    options = [word for name, value in chosen if value is not None for word in (name, str(value))]
+    opened = Bundle.open(bundle)
+    found = measure(opened, device, options)
+    facts = found.to_dict()
+    macs = found.macs_per_frame
+    rows: list[tuple[str, str]] = []
+    if found.frame_median is not None and found.frame_p95 is not None and found.embedding_ms is not None:
+        rows += [
+            ("a frame, median", f"{found.frame_median:.3f} ms"),
+            ("a frame, 95 % below", f"{found.frame_p95:.3f} ms"),
+            ("an embedding, median", f"{found.embedding_ms:.3f} ms"),
+            ("speed", f"{macs / found.frame_median / 1e6:.1f} GMAC/s"),
+        ]
+    if found.instructions_per_frame is not None:
+        rows += [
+            ("executed instructions a frame", f"{found.instructions_per_frame:,}"),
+            ("efficiency", f"{macs / found.instructions_per_frame:.2f} MAC an instruction"),
+        ]
+    rows += [
+        ("multiply-accumulates a frame", f"{macs:,}"),
+        ("peak memory", f"{found.peak_memory_bytes / 1000:,.0f} kB"),
+        ("code and weights", f"{found.model_bytes / 1000:,.0f} kB"),
+    ]
+    table(f"{opened.model} for {found.target} on {device}", ("", ""), rows)
+    if device == "qemu":
+        notes.print("An emulator's times mean nothing; only instructions are counted.")
+    write_json(json_file, facts)

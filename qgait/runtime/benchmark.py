@@ -1,0 +1,119 @@
+"""What a bundle costs: milliseconds, executed instructions and memory, after its self-test has passed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qgait.errors import ParityError, QgaitError
+from qgait.runtime import qemu, remote
+from qgait.runtime.bundle import Bundle
+from qgait.runtime.compiled import reason, selftest, start
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of ``qgait bench``. Times are milliseconds and None under QEMU, where they would mean nothing.
+
+    ``peak_memory_bytes``: what the process of gait-run had at most; under QEMU the arena and the library.
+    ``model_bytes``: libgait.so, that is code and weights.
+    """
+
+    target: str
+    device: str
+    frame_median: float | None
+    frame_p95: float | None
+    embedding_ms: float | None
+    instructions_per_frame: int | None
+    peak_memory_bytes: int
+    model_bytes: int
+    macs_per_frame: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        facts = asdict(self)
+        median, p95 = facts.pop("frame_median"), facts.pop("frame_p95")
+        first = {key: facts.pop(key) for key in ("target", "device")}
+        return {**first, "frame_ms": {"median": median, "p95": p95}, **facts}
+
+
+def bench(bundle: Bundle, device: str = "local", options: Sequence[str] = ()) -> Measurement:
+    """Measures ``bundle`` on ``device``: "local", "qemu" or "ssh://user@host[:port]".
+
+    ``options`` go to ``gait-run bench``. Raises ParityError when the self-test fails there: then nothing is measured.
+    QgaitError when the device cannot run the bundle.
+    """
+    if device == "local":
+        return _timed(bundle, device, _local(bundle, options))
+    if device == "qemu":
+        return _emulated(bundle)
+    if device.startswith("ssh://"):
+        return _timed(bundle, device, remote.bench(bundle, device, options))
+    raise QgaitError(f"There is no device '{device}'.", "use local, qemu or ssh://user@host.")
+
+
+def parse(printed: str) -> dict[str, Any]:
+    """What ``gait-run bench --json`` printed; QgaitError when it is not that."""
+    try:
+        facts = json.loads(printed.strip().splitlines()[-1])
+        frame = facts["frame_ms"]
+        float(frame["median"]), float(frame["p95"]), float(facts["embedding_ms"]), int(facts["peak_memory_bytes"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise QgaitError(
+            f"gait-run bench did not print its figures but {printed[:80]!r}.", "compile the bundle again."
+        ) from None
+    return dict(facts)
+
+
+def _local(bundle: Bundle, options: Sequence[str]) -> dict[str, Any]:
+    if start(bundle):
+        raise QgaitError(
+            f"The target {bundle.target.name} does not run on this machine.",
+            "use --device qemu to count its instructions, or --device ssh://user@host on a board.",
+        )
+    selftest(bundle)
+    done = subprocess.run([str(bundle.gait_run), "bench", "--json", *options], capture_output=True, text=True)
+    if done.returncode == 1:
+        raise ParityError(f"The self-test of {bundle.path} failed: {done.stdout.splitlines()[0]}")
+    if done.returncode != 0:
+        raise QgaitError(f"gait-run bench failed: {reason(done.returncode, done.stderr.encode())}", "see gait-run -h.")
+    return parse(done.stdout)
+
+
+def _timed(bundle: Bundle, device: str, facts: dict[str, Any]) -> Measurement:
+    return Measurement(
+        target=bundle.target.name,
+        device=device,
+        frame_median=facts["frame_ms"]["median"],
+        frame_p95=facts["frame_ms"]["p95"],
+        embedding_ms=facts["embedding_ms"],
+        instructions_per_frame=None,
+        peak_memory_bytes=facts["peak_memory_bytes"],
+        model_bytes=bundle.size("libgait.so"),
+        macs_per_frame=bundle.manifest["macs"]["frame"],
+    )
+
+
+def _emulated(bundle: Bundle) -> Measurement:
+    command = start(bundle)
+    if not command:
+        raise QgaitError(
+            f"The target {bundle.target.name} runs on this machine itself, without QEMU.", "use --device local."
+        )
+    selftest(bundle)
+    # start-up, libraries and printing are in both runs
+    one, three = (qemu.count_instructions(command, [bundle.gait_run, "push", count]) for count in ("1", "3"))
+    return Measurement(
+        target=bundle.target.name,
+        device="qemu",
+        frame_median=None,
+        frame_p95=None,
+        embedding_ms=None,
+        instructions_per_frame=(three - one) // 2,
+        peak_memory_bytes=bundle.manifest["memory"]["arena_bytes"] + bundle.size("libgait.so"),
+        model_bytes=bundle.size("libgait.so"),
+        macs_per_frame=bundle.manifest["macs"]["frame"],
+    )
