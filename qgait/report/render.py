@@ -1,0 +1,119 @@
+"""The page: one HTML file that needs nothing else, neither network nor scripts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qgait.report import edges
+
+FOLDER = Path(__file__).parent
+ROWS = (("wide", 58, 12), ("narrow", 92, 12))  # class, height of a box's row and of the gap in it, in pixels
+NOTHING = "–"
+
+
+def render(facts: Mapping[str, Any], path: Path) -> None:
+    """Writes the report of ``facts`` (see ``qgait.commands.demo``) to ``path`` in one move."""
+    text = html(facts)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def html(facts: Mapping[str, Any]) -> str:
+    """The page as text."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": count,
+        "size": size,
+        "real": real,
+        "speed": speed,
+        "signed": signed,
+        "percent": percent,
+        "sentence_list": _and,
+    }
+    conditions: dict[str, list[Any]] = {}
+    for strip in facts["silhouettes"]:
+        conditions.setdefault(strip["condition"], []).append(strip)
+    levels: dict[str, list[Any]] = {}
+    for row in facts["table"]:
+        levels.setdefault(row["level"], []).append(row)
+    best = max((row["sqnr_db"] or 0 for row in facts["errors"]), default=0)
+    return environment.get_template("template.html").render(
+        **facts,
+        **_drawing(facts["network"]),
+        conditions=conditions,
+        levels=levels,
+        decibels=max(10 * math.ceil(best / 10), 10),
+    )
+
+
+def _drawing(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the boxes stand: the silhouette in row 0, then the layers of a frame, the cut, the layers of a clip."""
+    boxes = network["boxes"]
+    frame = sum(1 for box in boxes if box["per_frame"])
+    cut = frame + 1
+    rows = [i + 1 if i < frame else i + 2 for i in range(len(boxes))]
+    routed = edges.route([box["inputs"] for box in boxes], rows, cut)
+    gutters = [(name, edges.svg(routed, len(boxes) + 2, height, gap)) for name, height, gap in ROWS]
+    return {
+        "frame_boxes": boxes[:frame],
+        "clip_boxes": boxes[frame:],
+        "gutters": gutters,
+        "gutter_width": edges.width(routed),
+        "row_heights": ROWS,
+    }
+
+
+def count(value: int | None) -> str:
+    """1234567 as 1,234,567, with thin spaces that do not break."""
+    return NOTHING if value is None else f"{value:,}"
+
+
+def size(value: int | None) -> str:
+    """Bytes as kB or MB."""
+    if value is None:
+        return NOTHING
+    return f"{value / 1000:.0f} kB" if value < 1e6 else f"{value / 1e6:.2f} MB"
+
+
+def real(value: float | None, digits: int = 4) -> str:
+    """A real number with so many significant digits."""
+    if value is None:
+        return NOTHING
+    return f"{value:.{digits}g}" if 1e-4 <= abs(value) < 1e5 or not value else f"{value:.{digits - 1}e}"
+
+
+def speed(row: Mapping[str, Any]) -> str:
+    """Milliseconds or executed instructions of one frame, whichever was measured."""
+    if row["frame_ms"] is not None:
+        return f"{real(row['frame_ms'], 3)} ms"
+    instructions = row["instructions_per_frame"]
+    return NOTHING if instructions is None else f"{instructions / 1e6:.2f} M instr."
+
+
+def signed(value: int) -> str:
+    """An integer with a true minus sign."""
+    return str(value).replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    """Per cent with one decimal."""
+    return NOTHING if value is None else f"{value:.1f}"
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
