@@ -14,6 +14,9 @@ class QgaitError(Exception):
         self.problem = problem
         self.fix = fix
 
+    def __reduce__(self) -> tuple[type[QgaitError], tuple[str, str]]:
+        return type(self), (self.problem, self.fix)  # so that it survives the way back from a worker process
+
 
 class ParityError(Exception):
     """A check failed: two levels or runtimes of one model differ. The command line exits with code 1."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ def data() -> None:
 def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int) -> None:
     """Write synthetic walkers to DIR, named like CASIA-B: 110 sequences a subject. Repeating the command resumes it."""
     from qgait.data.opengait import Dataset
+    from qgait.data.processes import run_each
     from qgait.data.walkers.dataset import synthesize
 
     if subjects < 1 or jobs < 1:
@@ -43,14 +42,9 @@ def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int) -> Non
         else:
             synthesize(folder, 1, seed, frames)  # checks and labels the folder before others write to it
             report("walkers (people)", 1, subjects)
-            pool = ProcessPoolExecutor(min(jobs, subjects - 1), get_context("spawn"))
-            try:
-                rest = [pool.submit(synthesize, folder, 1, seed, frames, s) for s in range(2, subjects + 1)]
-                for done, future in enumerate(as_completed(rest), 2):
-                    future.result()
-                    report("walkers (people)", done, subjects)
-            finally:
-                pool.shutdown(cancel_futures=True)
+            rest = [(folder, 1, seed, frames, subject) for subject in range(2, subjects + 1)]
+            for done, _ in enumerate(run_each(synthesize, rest, jobs), 2):
+                report("walkers (people)", done, subjects)
     written = Dataset.open(folder)
     table(
         f"Synthetic walkers in {folder}",

@@ -10,10 +10,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from numpy.typing import NDArray
 
 from qgait.data.align import align
 from qgait.data.folders import IMAGES, check_folder, sequence_folders, wrong_layout
+from qgait.data.processes import run_each
 from qgait.errors import QgaitError
 
 SHORT = 5
@@ -59,28 +57,28 @@ def prepare(
     or OpenCV is missing.
     """
     _opencv()
-    if jobs < 1:
-        raise QgaitError(f"{jobs} jobs can do no work.", "use at least 1")
     check_folder(raw, "pictures")
-    result, work = Prepared(), []
+    result = Prepared()
+    names, work = [], []
     for subject, kind, view, files in sequence_folders(raw, IMAGES):
         name = f"{subject}/{kind}/{view}"
         target = out / subject / kind / view / f"{view}.pkl"
         if target.exists():
             result.kept.append(name)
         elif files:
-            work.append((name, [raw / name / f for f in sorted(files, key=_number_order)], target))
+            names.append(name)
+            work.append(([raw / name / f for f in sorted(files, key=_number_order)], target))
         else:
             result.failed[name] = "there are no pictures in it"
     if not work and not result.kept:
         raise wrong_layout(raw, "SUBJECT/TYPE/VIEW/*.png", IMAGES)
     done = len(result.kept) + len(result.failed)
     total = done + len(work)
-    for name, frames, reason in _each(work, jobs):
+    for i, (frames, reason) in run_each(_one, work, jobs):
         if reason is None:
-            result.written[name] = frames
+            result.written[names[i]] = frames
         else:
-            result.failed[name] = reason
+            result.failed[names[i]] = reason
         done += 1
         if progress is not None:
             progress(done, total)
@@ -100,27 +98,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
-def _each(work: list[tuple[str, list[Path], Path]], jobs: int) -> Any:
-    """(name, frames, reason or None) of every sequence, as they are finished."""
-    if jobs == 1 or len(work) < 2:
-        for name, pictures, target in work:
-            yield name, *_one(pictures, target)
-        return
-    pool = ProcessPoolExecutor(min(jobs, len(work)), get_context("spawn"), _single_thread)
-    try:
-        names = {pool.submit(_one, pictures, target): name for name, pictures, target in work}
-        for future in as_completed(names):
-            yield names[future], *future.result()
-    except BrokenProcessPool as error:
-        raise QgaitError(
-            "A worker process died, probably for lack of memory.", "repeat the command with fewer jobs; it resumes"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _one(pictures: list[Path], target: Path) -> tuple[int, str | None]:
     """Prepare one sequence: the number of frames, and the reason if it failed."""
+    _opencv().setNumThreads(1)
     try:
         frames, brightest = [], 0
         for path in pictures:
@@ -152,10 +132,6 @@ def write_sequence(frames: NDArray[np.uint8], target: Path) -> None:
 def _number_order(name: str) -> list[tuple[int, str]]:
     """Sort key by which frame 10 comes after frame 9, zeros in front or not."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _single_thread() -> None:
-    _opencv().setNumThreads(1)
 
 
 def _opencv() -> Any:
