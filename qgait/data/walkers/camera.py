@@ -11,7 +11,7 @@ from qgait.data.walkers.solids import Column, Limbs
 VIEWS = tuple(range(0, 181, 18))
 HEIGHT = 1.35  # metres above the floor
 # Distance to the middle of the path: cameras at its ends stand further off so that the walker does not run into them.
-SIDE_DISTANCE, END_DISTANCE = 4.6, 6.2
+SIDE_DISTANCE, END_DISTANCE = 3.8, 5.4
 
 
 @dataclass

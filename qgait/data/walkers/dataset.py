@@ -15,7 +15,7 @@ from qgait.data.walkers.sequence import CONDITIONS, silhouettes, stream
 from qgait.errors import QgaitError
 
 # Raised whenever the same seed gives other silhouettes than before.
-VERSION = 3
+VERSION = 4
 LABEL = "walkers.json"
 SHORTEST, LONGEST = 2 / 3, 5 / 3  # frames of a sequence against the mean: 40 to 100 of 60, as in CASIA-B
 LENGTH = 5  # what its random stream is for, beside those of sequence.py
