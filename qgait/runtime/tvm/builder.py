@@ -145,3 +145,8 @@ def widen(value: tirx.PrimExpr, dtype: str, lanes: int) -> tirx.PrimExpr:
 def local(size: int, dtype: str) -> tirx.Buffer:
     """Memory that LLVM keeps in registers where every index is a constant."""
     return T.alloc_buffer((size,), dtype, scope="local")
+
+
+def wrapping_add(a: tirx.PrimExpr, b: tirx.PrimExpr, lanes: int) -> tirx.PrimExpr:
+    """The sum of int32 vectors modulo 2**32, which a plain ``+`` does not define; LLVM makes it one instruction."""
+    return widen(widen(a, "int64", lanes) + widen(b, "int64", lanes), "int32", lanes)

@@ -40,26 +40,26 @@ class Ending:
         return len(self.group.ops) == 1
 
     @property
-    def window(self) -> int:
-        """Codes of the rows that ``row`` wants side by side: as many rows as the pooling has."""
-        return 0 if self.direct else self.pool * self.width * self.channels
+    def row(self) -> int:
+        """Codes in one row of the convolution's output."""
+        return self.width * self.channels
 
-    def finish(self, y: Index, rows: Place, out: Buffer) -> None:
-        """Takes row ``y`` of the convolution from its slot, ``y % pool``, in ``rows`` to the output."""
-        count = self.width * self.channels
-        source: Place = (rows[0], rows[1] + tirx.floormod(y, self.pool) * count)
-        target: Place = (out, y * count) if self.pool == 1 else source
+    def finish(self, y: Index, source: Place, window: Index, out: Buffer) -> None:
+        """Takes row ``y`` of the convolution, dense at ``source``, to the output.
+
+        ``window`` is where the rows of the pooling window that ends with this row start, in the buffer of ``source``.
+        """
+        target: Place = (out, y * self.row) if self.pool == 1 else source
         if self.residual is not None:
             assert self.group.add is not None and self.group.conv is not None
-            other: Place = (self.residual, y * count)
+            other: Place = (self.residual, y * self.row)
             first = self.group.add.inputs[0] == self.group.conv.output
             a, b = (source, other) if first else (other, source)
-            into = target if self.entries is None else source
-            add_codes(self.group.add, self.graph, a, b, into, count)
+            add_codes(self.group.add, self.graph, a, b, target if self.entries is None else source, self.row)
         if self.entries is not None:
-            table_codes(self.entries, source, target, count)
+            table_codes(self.entries, source, target, self.row)
         if self.pool > 1:
             with T.If(tirx.floormod(y, self.pool) == self.pool - 1), T.Then():
                 columns = self.width // self.pool
                 into = (out, tirx.floordiv(y, self.pool) * columns * self.channels)
-                pool_row(self.pool, rows, count, into, columns, self.channels)
+                pool_row(self.pool, (source[0], window), self.row, into, columns, self.channels)

@@ -17,7 +17,7 @@ from tvm.script.ir_builder import tirx as T
 
 from qgait.export.graph import Conv2d, Graph, Tensor
 from qgait.runtime.targets import Target
-from qgait.runtime.tvm.builder import Function, Index, function, load, local, splat, store, widen
+from qgait.runtime.tvm.builder import Function, Index, function, load, local, splat, store, widen, wrapping_add
 from qgait.runtime.tvm.conv_ending import Ending
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import Kernel
@@ -27,16 +27,15 @@ if TYPE_CHECKING:
     from tvm.tirx import Buffer
 
 
+LANES = 8  # sums in one vector
+
+
 @dataclass(frozen=True)
 class Tile:
-    """What the inner loop keeps in registers: ``pixels`` x ``channels`` sums, in vectors of ``lanes``.
-
-    ``step`` numbers of a window are loaded at once.
-    """
+    """What the inner loop keeps in registers: ``pixels`` x ``channels`` sums; it reads ``step`` numbers at once."""
 
     pixels: int
     channels: int
-    lanes: int
     step: int
 
 
@@ -44,15 +43,15 @@ def tile_for(target: Target, conv: Conv2d, width: int) -> Tile:
     """As many sums as there are registers left, and little work on pixels that do not exist."""
     outputs, _, kw, inputs = conv.weight.shape
     if target.isa == "armv7":
-        lanes, channels, sums = 4, 8, 8
+        channels, sums = 8, 32
     elif target.isa in ("v8", "dotprod"):
-        lanes, channels, sums = 4, 8 if outputs % 16 == 8 else 16, 24
+        channels, sums = 8 if outputs % 16 == 8 else 16, 80
     else:
-        lanes, channels, sums = 8, 16, 12
-    most = min(width, sums // (channels // lanes), 8)
+        channels, sums = 16, 96
+    most = min(width, sums // channels, 8)
     pixels = min(range(1, most + 1), key=lambda p: -(-width // p) * (p + 1))
     step = 4 if target.isa == "armv7" or 0 < kw * inputs % 8 <= 4 else 8
-    return Tile(pixels, channels, lanes, step)
+    return Tile(pixels, channels, step)
 
 
 def pack_channels(values: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
@@ -99,16 +98,17 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
         ending = Ending(f, group, graph)
         weights = f.constant(pack_channels(weight, tile.channels), "int8")
         rescaling = Rescaling.declare(f, conv, tile.channels)
-        rows, codes = f.scratch((ring.size, "int16"), (max(ending.window, 1), "int8"))
+        rows, codes = f.scratch((ring.size, "int16"), (0 if ending.direct else ending.pool * ending.row, "int8"))
         out = f.output(graph.tensors[group.output])
         tiles = _Tiles(tile, ring, conv, made, rows, weights, rescaling)
         with T.serial(0, ending.rows) as y:
             ring.fill(rows, data, y)
             if ending.direct:
-                tiles.row(y, out, y * made.shape[1] * made.shape[2])
+                tiles.row(y, out, y * ending.row)
             else:
-                tiles.row(y, codes, tirx.floormod(y, ending.pool) * made.shape[1] * made.shape[2])
-                ending.finish(y, (codes, 0), out)
+                slot = tirx.floormod(y, ending.pool) * ending.row
+                tiles.row(y, codes, slot)
+                ending.finish(y, (codes, slot), 0, out)
     return f.kernel()
 
 
@@ -183,11 +183,11 @@ class _Tiles:
                 self._codes(acc, p, block, out, start + (x + p) * channels)
 
     def _sums(self, acc: Buffer, block: Index, y: Index, x: Index) -> None:
-        tile, lanes = self.tile, self.tile.lanes
+        tile = self.tile
         height, inputs = self.conv.weight.shape[1], self.conv.weight.shape[3]
         for p in range(tile.pixels):
-            for v in range(0, tile.channels, lanes):
-                store(acc, p * tile.channels + v, load(self.rescaling.bias, block * tile.channels + v, lanes), lanes)
+            for v in range(0, tile.channels, LANES):
+                store(acc, p * tile.channels + v, load(self.rescaling.bias, block * tile.channels + v, LANES), LANES)
         steps = self.ring.run // tile.step
         with T.serial(0, height) as r, T.serial(0, steps) as s:
             row = self.ring.slot(y * self.conv.stride[0] + r) + s * tile.step
@@ -211,11 +211,11 @@ class _Tiles:
 
 
 def multiply_lanes(tile: Tile, acc: Buffer, numbers: list[Index], weights: list[tuple[Buffer, Index]]) -> None:
-    """``acc[pixel, channel] += numbers[pixel][k] * weights[k][channel]`` for every lane k of the numbers (int16)."""
+    """``acc[pixel, channel] += numbers[pixel][k] * weights[k][channel]`` for every lane k of the int16 numbers."""
     for k, (buffer, start) in enumerate(weights):
-        for v in range(0, tile.channels, tile.lanes):
-            factor = T.bind(widen(load(buffer, start + v, tile.lanes), "int32", tile.lanes))
+        for v in range(0, tile.channels, LANES):
+            factor = T.bind(widen(load(buffer, start + v, LANES), "int16", LANES))
             for p, number in enumerate(numbers):
                 at = p * tile.channels + v
-                other = splat(tirx.Shuffle([number], [k]), "int32", tile.lanes)
-                store(acc, at, load(acc, at, tile.lanes) + factor * other, tile.lanes)
+                product = widen(factor, "int32", LANES) * splat(tirx.Shuffle([number], [k]), "int32", LANES)
+                store(acc, at, wrapping_add(load(acc, at, LANES), product, LANES), LANES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qgait.export.graph import Add, Concat, Conv2d, FrameMax, Graph, MaxPool2d, PartLinear, StripPool, Table
 from qgait.runtime.targets import Target
-from qgait.runtime.tvm import conv_portable
+from qgait.runtime.tvm import conv_portable, conv_winograd
 from qgait.runtime.tvm.elementwise import add_kernel, codes_kernel, concat_kernel, frame_max_kernel, table_kernel
 from qgait.runtime.tvm.fusion import Group, groups
 from qgait.runtime.tvm.part_linear import part_linear_kernel
@@ -45,4 +45,8 @@ def _kernel(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
 
 
 def _convolution(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
-    return conv_portable.conv_kernel(group, graph, target), "portable"
+    if target.isa in ("v8", "armv7"):
+        kernel = conv_winograd.conv_kernel(group, graph, target)
+        if kernel is not None:
+            return kernel, "Winograd F(4 x 4, 3 x 3), int16"
+    return conv_portable.conv_kernel(group, graph, target), "direct, int16"
