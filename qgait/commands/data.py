@@ -34,8 +34,11 @@ def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int) -> Non
     from qgait.data.processes import run_each
     from qgait.data.walkers.dataset import synthesize
 
-    if subjects < 1 or jobs < 1:
-        raise QgaitError(f"{subjects} subjects by {jobs} jobs make no data set.", "use at least 1 of both")
+    if subjects < 1 or jobs < 1 or seed < 0:
+        raise QgaitError(
+            f"{subjects} subjects with seed {seed} by {jobs} jobs make no data set.",
+            "use at least 1 subject and 1 job, and a seed of at least 0",
+        )
     with progress() as report:
         if jobs == 1 or subjects == 1:
             synthesize(folder, subjects, seed, frames, progress=lambda done, total: report("walkers", done, total))
