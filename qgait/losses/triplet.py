@@ -19,11 +19,11 @@ def part_distances(embeddings: torch.Tensor) -> torch.Tensor:
 def triplet_loss(
     embeddings: torch.Tensor, labels: torch.Tensor, margin: float = MARGIN
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(loss, number of active triplets a part), of embeddings [n, P, C] and integer labels [n].
+    """(loss, share of active triplets), of embeddings [n, P, C] and integer labels [n].
 
     Every anchor with every positive, itself included, and every negative: max(d_ap - d_an + margin, 0), averaged over
-    the terms that are not zero, then over the parts. Always float32. With fewer than two labels there is no triplet
-    and the loss is 0.
+    the terms that are not zero (the active ones), then over the parts. Always float32. With fewer than two labels
+    there is no triplet and the loss is 0. Because only active terms count, the share falls long before the loss does.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
         distances = part_distances(embeddings)
@@ -31,4 +31,5 @@ def triplet_loss(
         anchor, positive, negative = torch.nonzero(same[:, :, None] & ~same[:, None, :], as_tuple=True)
         terms = F.relu(distances[:, anchor, positive] - distances[:, anchor, negative] + margin)
         active = (terms > 0).sum(dim=1)
-        return (terms.sum(dim=1) / (active + EPSILON)).mean(), active.float().mean()
+        share = active.float().mean() / max(terms.shape[1], 1)
+        return (terms.sum(dim=1) / (active + EPSILON)).mean(), share

@@ -16,20 +16,21 @@ def batch(labels: list[int], parts: int = 3, channels: int = 5, seed: int = 0) -
 
 def slow_triplet(embeddings: torch.Tensor, labels: torch.Tensor, margin: float) -> tuple[float, float]:
     n, parts, _ = embeddings.shape
-    losses, counts = [], []
+    losses, counts, possible = [], [], 0
     for p in range(parts):
-        total, active = 0.0, 0
+        total, active, possible = 0.0, 0, 0
         for a in range(n):
             for i in range(n):
                 for j in range(n):
                     if labels[a] == labels[i] and labels[a] != labels[j]:
                         near = math.dist(embeddings[a, p].tolist(), embeddings[i, p].tolist())
                         far = math.dist(embeddings[a, p].tolist(), embeddings[j, p].tolist())
+                        possible += 1
                         term = max(near - far + margin, 0.0)
                         total, active = total + term, active + (term > 0)
         losses.append(total / (active + 1e-9))
         counts.append(active)
-    return sum(losses) / parts, sum(counts) / parts
+    return sum(losses) / parts, sum(counts) / parts / possible
 
 
 # the second batch is no P x K: subjects with fewer sequences than K are allowed
@@ -56,7 +57,9 @@ def test_triplet_is_zero_when_people_are_far_apart() -> None:
 
 def test_triplet_of_one_person_is_zero() -> None:
     embeddings, labels = batch([3, 3, 3])
-    assert triplet_loss(embeddings, labels)[0].item() == 0
+    loss, active = triplet_loss(embeddings, labels)
+    assert loss.item() == 0
+    assert active.item() == 0
 
 
 def test_triplet_gradient_is_the_slope_of_the_loss_and_finite_for_equal_embeddings() -> None:
