@@ -46,7 +46,7 @@ def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_
         ("peak memory", f"{found.peak_memory_bytes / 1000:,.0f} kB"),
         ("code and weights", f"{found.model_bytes / 1000:,.0f} kB"),
     ]
-    table(f"{opened.model} for {found.target} on {device}", ("", ""), rows)
+    table(f"{opened.model} on {device}", ("compiled for", found.target), rows)
     if device == "qemu":
         notes.print("An emulator's times mean nothing; only instructions are counted.")
     write_json(json_file, facts)

@@ -65,7 +65,7 @@ def compile_(onnx: Path, target: str, out: Path, data: Path | None, trace: bool,
         ("multiply-accumulates a frame", f"{facts['macs_per_frame']:,}"),
         ("self-test", facts["selftest"]),
     ]
-    table(f"{graph.model} {graph.bits} for {processor.name}: {out}", ("", ""), rows)
+    table(f"{graph.model} {graph.bits}: {out}", ("compiled for", processor.name), rows)
     write_json(json_file, facts)
 
 

@@ -56,6 +56,7 @@ def header(graph: Graph, target: str, plan: MemoryPlan) -> str:
         width=width,
         parts=parts,
         channels=channels,
+        zero_point=embedding.zero_point,
         scales=" \\\n".join(f"        {float(scale):.9e}f," for scale in scales) + " \\",
         arena_bytes=plan.arena_bytes,
         frame_macs=frame_macs,

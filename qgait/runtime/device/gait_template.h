@@ -24,9 +24,10 @@ extern "C" {
 #define GAIT_FRAME_WIDTH $width
 #define GAIT_FRAME_BYTES (GAIT_FRAME_HEIGHT * GAIT_FRAME_WIDTH)
 
-/* An embedding: GAIT_PARTS rows of GAIT_CHANNELS codes. A code times the scale of its part is the real value. */
+/* An embedding: GAIT_PARTS rows of GAIT_CHANNELS codes. real = (code - GAIT_ZERO_POINT) * scale of the part. */
 #define GAIT_PARTS $parts
 #define GAIT_CHANNELS $channels
+#define GAIT_ZERO_POINT $zero_point
 #define GAIT_EMBEDDING_BYTES (GAIT_PARTS * GAIT_CHANNELS)
 
 /* Usage: static const float scales[GAIT_PARTS] = GAIT_SCALES; */
