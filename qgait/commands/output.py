@@ -50,6 +50,7 @@ def progress() -> Iterator[Report]:
         TimeRemainingColumn(),
         console=notes,
         transient=True,
+        disable=not notes.is_terminal,  # a log file wants no bars
     )
     tasks: dict[str, Any] = {}
     with bar:
