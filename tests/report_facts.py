@@ -55,7 +55,7 @@ def benchmarks() -> dict[str, dict[str, Any]]:
     return {
         "host": {"device": "local", "frame_ms": {"median": 0.1236, "p95": 0.2}, "instructions_per_frame": None}
         | {"model_bytes": 301_000},
-        "arm": {"device": "qemu", "frame_ms": {"median": 77.7, "p95": 88.8}, "instructions_per_frame": 3_127_000}
+        "arm": {"device": "qemu", "frame_ms": {"median": None, "p95": None}, "instructions_per_frame": 3_127_000}
         | {"model_bytes": 322_000},
     }
 
