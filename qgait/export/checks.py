@@ -19,7 +19,8 @@ INT32 = 2**31
 def check_graph(graph: Graph) -> None:
     """Raises QgaitError with one clause an offence when ``graph`` breaks a rule that runtimes rely on."""
     offences = list(_structure(graph))
-    if not offences:  # the other rules look tensors up
+    named = {graph.input, graph.output}.union(*((*op.inputs, op.output) for op in graph.ops))
+    if named <= graph.tensors.keys():  # the other rules look tensors up
         offences += [offence for tensor in graph.tensors.values() for offence in _tensor(tensor)]
         offences += [offence for op in graph.ops for offence in _operator(graph, op)]
         offences += list(_ends(graph))

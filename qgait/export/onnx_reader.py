@@ -46,7 +46,10 @@ def load(path: Path) -> onnx.ModelProto:
         raise QgaitError(f"{path} is not an ONNX file, or is truncated.", EXPORT_AGAIN) from error
     if not model.ir_version or not model.graph.node:
         raise QgaitError(f"{path} is not an ONNX file, or is truncated.", EXPORT_AGAIN)
-    _verify(model, path)
+    try:
+        _verify(model, path)
+    except UnicodeDecodeError as error:  # protobuf decodes text when it is asked for
+        raise QgaitError(f"{path} is damaged: it holds text that is not UTF-8.", EXPORT_AGAIN) from error
     return model
 
 

@@ -43,14 +43,14 @@ def simplify(path: Path, graph: Graph, clips: Sequence[NDArray[np.uint8]]) -> st
     try:
         candidate = _simplified(path, original)
         _require_same(original, candidate, graph, path, clips)
-    except _Refused as reason:
+    except _RefusedError as reason:
         return f"Kept the file as it was written: {reason}."
     save(candidate, path)
     nodes = f"{len(original.graph.node)} nodes became {len(candidate.graph.node)}"
     return f"Simplified by onnxsim: {nodes}, and the embeddings of {len(clips)} clips are the same bit for bit."
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Why the simplified file is not taken."""
 
 
@@ -59,21 +59,21 @@ def _simplified(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
     try:
         tool = f"onnxsim {version('onnxsim')}"
     except PackageNotFoundError:
-        raise _Refused("onnxsim is not installed") from None
+        raise _RefusedError("onnxsim is not installed") from None
     with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
         result = Path(folder) / "simplified.onnx"
         command = [sys.executable, "-m", "onnxsim", str(path.absolute()), str(result), "--skip-optimization", *SKIPPED]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=folder, check=False)
         except subprocess.TimeoutExpired:
-            raise _Refused(f"{tool} took longer than {TIMEOUT} s") from None
+            raise _RefusedError(f"{tool} took longer than {TIMEOUT} s") from None
         if done.returncode or not result.is_file():
             last = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise _Refused(f"{tool} ended with code {done.returncode} ({last})")
+            raise _RefusedError(f"{tool} ended with code {done.returncode} ({last})")
         try:
             candidate = onnx.load(result)
         except DecodeError:
-            raise _Refused(f"{tool} wrote a file that is not ONNX") from None
+            raise _RefusedError(f"{tool} wrote a file that is not ONNX") from None
     entries = {entry.key: entry.value for entry in original.metadata_props if entry.key != DIGEST_KEY}
     set_metadata(candidate, entries)
     return candidate
@@ -86,17 +86,17 @@ def _require_same(
     path: Path,
     clips: Sequence[NDArray[np.uint8]],
 ) -> None:
-    """Raises _Refused unless ``candidate`` is an integer model of ``graph`` that computes what ``original`` does."""
+    """Raises _RefusedError unless ``candidate`` is an integer model of ``graph`` that computes what ``original`` does."""
     try:
         check_onnx(candidate)
         found = from_onnx(candidate, path)
     except QgaitError as error:
-        raise _Refused(f"the simplified file is refused ({error.problem.rstrip('.')})") from error
+        raise _RefusedError(f"the simplified file is refused ({error.problem.rstrip('.')})") from error
     if not _same_graph(found, graph):
-        raise _Refused("the simplified file holds another graph")
+        raise _RefusedError("the simplified file holds another graph")
     for number, (before, after) in enumerate(zip(_codes(original, clips), _codes(candidate, clips), strict=True)):
         if not np.array_equal(before, after):
-            raise _Refused(f"the simplified file gives other codes on clip {number}")
+            raise _RefusedError(f"the simplified file gives other codes on clip {number}")
 
 
 def _same_graph(one: Graph, other: Graph) -> bool:
@@ -116,4 +116,4 @@ def _codes(model: onnx.ModelProto, clips: Sequence[NDArray[np.uint8]]) -> list[N
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return [session.run(None, {INPUT: clip})[0] for clip in clips]
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise _Refused(f"ONNX Runtime refuses it ({' '.join(str(error).split())})") from error
+        raise _RefusedError(f"ONNX Runtime refuses it ({' '.join(str(error).split())})") from error

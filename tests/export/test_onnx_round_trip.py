@@ -47,12 +47,7 @@ def test_round_trip(make: Callable[[int], Graph], tmp_path: Path) -> None:
     write(graph, tmp_path / "model.onnx")
     assert_same_graph(read(tmp_path / "model.onnx"), graph)
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-
-
-@pytest.mark.parametrize("make", [gaitset_graph, gaitbase_graph])
-def test_file_is_as_large_as_the_network_has_parameters(make: Callable[[int], Graph], tmp_path: Path) -> None:
-    graph = make(0)
-    write(graph, tmp_path / "model.onnx")
+    # about as large as the network has parameters
     parameters = sum(op.weight.size for op in graph.ops if hasattr(op, "weight"))
     assert (tmp_path / "model.onnx").stat().st_size < 1.1 * parameters + 64 * 1024
 
