@@ -55,7 +55,7 @@ def float_trunk(layers: list[Layer], path: Path, frames: int = 1) -> None:
 
 
 def int8_trunk(float_path: Path, path: Path, frames: np.ndarray) -> None:
-    """Quantizes ``float_path`` with ONNX Runtime: uint8 activations, int8 weights per channel, min-max of ``frames``."""
+    """Quantizes ``float_path`` by ONNX Runtime: uint8 activations, int8 weights per channel, ranges of ``frames``."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
