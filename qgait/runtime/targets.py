@@ -96,6 +96,8 @@ def host(machine: str | None = None, features: set[str] | None = None) -> Target
     isa: Isa = "generic"
     if {"avx512_vnni", "avx512bw", "avx512vl", "avx512dq", "avx512cd"} <= features:
         mcpu, mattr, isa, what = "x86-64-v4", ("+avx512vnni",), "vnni", "AVX-512 VNNI"
+        if "avx512vbmi" in features:  # table look-ups in registers
+            mattr += ("+avx512vbmi",)
     elif {"avx2", "fma", "bmi2"} <= features:
         mcpu, what = "x86-64-v3", "AVX2"
     else:

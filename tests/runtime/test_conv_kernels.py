@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -11,16 +12,29 @@ from conv_cases import CASES, ConvCase
 from example_graphs import gaitbase_graph, gaitset_graph, silhouettes, tiny_graph
 from kernel_driver import run_kernels
 
-from qgait.export.graph import Conv2d, Graph
-from qgait.fixedpoint import encode_multiplier
+from qgait.export.graph import Conv2d, Graph, Requant
+from qgait.fixedpoint import encode_multiplier, requantize
 from qgait.runtime import reference, targets
 from qgait.runtime.targets import Target
-from qgait.runtime.tvm import conv_dotprod
+from qgait.runtime.tvm import conv_dotprod, conv_vnni
+from qgait.runtime.tvm.conv_packing import rescaling
 from qgait.runtime.tvm.fusion import Group, groups
 from qgait.runtime.tvm.program import Kernel
 
-KERNELS: dict[str, Callable[[Group, Graph, Target], Kernel | None]] = {"dotprod": conv_dotprod.conv_kernel}
+KERNELS: dict[str, Callable[[Group, Graph, Target], Kernel | None]] = {
+    "dotprod": conv_dotprod.conv_kernel,
+    "vnni": conv_vnni.conv_kernel,
+}
 TARGETS = [target for target in (targets.find("arm"), targets.host()) if target.isa in KERNELS]
+
+
+@lru_cache
+def traced(build: Callable[[], Graph]) -> tuple[Graph, dict[str, np.ndarray]]:
+    """A graph and the codes of all its tensors for one frame."""
+    graph = build()
+    height, width, _ = graph.tensors[graph.input].shape
+    trace = reference.trace(graph, silhouettes(1, 5, height, width))
+    return graph, {name: batch[0] for name, batch in trace.items()}
 
 
 def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
@@ -33,9 +47,7 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.isa)
 @pytest.mark.parametrize("build", [tiny_graph, gaitset_graph, gaitbase_graph])
 def test_every_convolution_of_the_backbones(build: Callable[[], Graph], target: Target) -> None:
-    graph = build()
-    height, width, _ = graph.tensors[graph.input].shape
-    codes = {name: batch[0] for name, batch in reference.trace(graph, silhouettes(1, 5, height, width)).items()}
+    graph, codes = traced(build)
     kernels = [conv_kernel(group, graph, target) for group in groups(graph) if group.conv]
     found = run_kernels(kernels, graph, target, codes)
     for kernel in kernels:
@@ -95,10 +107,6 @@ def test_a_multiplier_that_needs_64_bits_is_declined() -> None:
 
 def test_the_rule_in_32_bits_is_exact() -> None:
     """Every multiplier of 24 bits, accumulators at the ties: the nested floors of conv_packing.rescaling."""
-    from qgait.export.graph import Requant
-    from qgait.fixedpoint import requantize
-    from qgait.runtime.tvm.conv_packing import rescaling
-
     rng = np.random.default_rng(0)
     m, s = encode_multiplier(np.exp(rng.uniform(np.log(2.0**-30), np.log(2.0**9), 20000)).astype(np.float32))
     ties = np.round((rng.integers(-140, 140, 20000) + 0.5) * 2.0 ** s.astype(float) / m)

@@ -35,8 +35,12 @@ class Dotprod:
     lanes = 4
     vectors = 4
     pixels = 6
+    holds_codes = True
     code_offset = 0
     product_shift = 31
+
+    def fence(self) -> None:
+        T.evaluate(T.call_llvm_intrin("void", "llvm.aarch64.hint", T.int32(0)))  # a NOP that might change memory
 
     def dot(self, acc: Expr, weights: Expr, operand: Buffer, start: Expr, group: int) -> Expr:
         codes = T.reinterpret("int32x4", load(operand, start, 16))
@@ -74,12 +78,13 @@ class Dotprod:
         return T.bind(_clip(T.Shuffle(narrow, list(range(16))), result.lo, result.hi, "int8", 16))
 
     def look_up(self, codes: Expr, table: Buffer) -> Expr:
-        rows = [load(table, 16 * i, 16) for i in range(16)]
-        index = T.bind(codes ^ splat(-128, "int8", 16))
-        found = _neon("int8x16", "tbl4.v16i8", *rows[:4], index)
+        # codes from 0 come first: that is the order of their bit patterns
+        rows = [load(table, (128 + 16 * i) % 256, 16) for i in range(16)]
+        codes = T.bind(codes)
+        found = _neon("int8x16", "tbl4.v16i8", *rows[:4], codes)
         for i in (4, 8, 12):  # TBX keeps what is there where an index lies outside its 64 entries
-            offset = splat(-16 * i + (256 if i > 8 else 0), "int8", 16)
-            found = _neon("int8x16", "tbx4.v16i8", found, *rows[i : i + 4], index + offset)
+            offset = splat((128 - 16 * i) % 256 - 128, "int8", 16)
+            found = _neon("int8x16", "tbx4.v16i8", found, *rows[i : i + 4], codes + offset)
         return found
 
 

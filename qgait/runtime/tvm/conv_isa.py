@@ -52,8 +52,12 @@ class ConvIsa(Protocol):
     lanes: int
     vectors: int
     pixels: int
+    holds_codes: bool  # a tile's codes stay in registers for several taps and weights stream by; or the other way round
     code_offset: int  # gathered codes are code + code_offset; 0 or 128
     product_shift: int  # ``requantize`` keeps (acc * m) >> product_shift
+
+    def fence(self) -> None:
+        """Written before each register tile. Keeps LLVM from loading a tile's constants once, only to spill them."""
 
     def dot(self, acc: Expr, weights: Expr, operand: Buffer, start: Expr, group: int) -> Expr:
         """``acc`` + the dot products of four codes, at ``operand[start + 4 * group]``, with four weights a lane."""

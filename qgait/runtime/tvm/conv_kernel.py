@@ -12,6 +12,10 @@ for a block of output rows:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
@@ -30,7 +34,7 @@ def conv_kernel(group: Group, graph: Graph, isa: ConvIsa) -> Kernel | None:
     """The kernel of a group that starts with a convolution; None if a multiplier is too large for 32-bit rescaling."""
     conv = group.conv
     assert isinstance(conv, Conv2d)
-    shape = plan(group, graph, isa.lanes * isa.vectors, isa.pixels)
+    shape = plan(group, graph, isa.lanes * isa.vectors, isa.pixels, loop_taps=not isa.holds_codes)
     scale = rescaling(conv.requant, shape.channels, isa.product_shift)
     add = _residual_add(group, graph, isa)
     if scale is None or (group.add is not None and add is None):
@@ -42,7 +46,8 @@ def conv_kernel(group: Group, graph: Graph, isa: ConvIsa) -> Kernel | None:
     with function(group) as f:
         inputs = [f.input(graph.tensors[name], i) for i, name in enumerate(group.inputs)]
         weights = f.constant(packed_weights(conv, shape), "int8")
-        bias = f.constant(packed_bias(conv, shape, isa.code_offset), "int32")
+        copies = isa.pixels if isa.holds_codes else 1  # two vectors load as fast as one is copied
+        bias = f.constant(packed_bias(conv, shape, isa.code_offset, copies), "int32")
         rescale = f.constant(packed_rescaling(np.stack(rows), shape), "int32")
         edge = f.constant(np.full(BLOCK, source.zero_point ^ flip), "int8")
         lookup = f.constant(group.table.table, "int8") if group.table else None
@@ -58,12 +63,14 @@ def conv_kernel(group: Group, graph: Graph, isa: ConvIsa) -> Kernel | None:
             operand=scratch,
             weights=weights,
             bias=bias,
+            bias_copies=copies,
             rescale=rescale,
             rescale_rows=len(rows),
             other=inputs[1] if add else None,
             width=graph.tensors[conv.output].shape[1],
         ).emit()
-    return f.kernel()
+    kernel = f.kernel()  # the fence is one only for memory that someone else might know
+    return replace(kernel, func=kernel.func.without_attr("tirx.noalias"))
 
 
 def _residual_add(group: Group, graph: Graph, isa: ConvIsa) -> ResidualAdd | None:
@@ -87,6 +94,16 @@ def _code_range(tensor: Tensor) -> CodeRange:
     return CodeRange(tensor.zero_point, tensor.lo, tensor.hi)
 
 
+@contextmanager
+def _loop(count: int) -> Iterator[Expr]:
+    """A loop, or its body alone: LLVM assigns registers worse in a loop of one round."""
+    if count == 1:
+        yield 0
+    else:
+        with T.serial(0, count) as i:
+            yield i
+
+
 class _Nest:
     """Emits the loops of one kernel into the current function."""
 
@@ -102,6 +119,7 @@ class _Nest:
         operand: Buffer,
         weights: Buffer,
         bias: Buffer,
+        bias_copies: int,
         rescale: Buffer,
         rescale_rows: int,
         other: Buffer | None,
@@ -111,7 +129,7 @@ class _Nest:
         self.gather, self.finish = gather, finish
         self.operand, self.weights, self.bias, self.other = operand, weights, bias, other
         self.rescale, self.rescale_rows = rescale, rescale_rows
-        self.width = width
+        self.width, self.bias_copies = width, bias_copies
 
     def emit(self) -> None:
         plan = self.plan
@@ -128,7 +146,7 @@ class _Nest:
         with T.serial(0, plan.row_block) as row:
             x = 0
             for count, width in plan.pixel_tiles:
-                with T.serial(0, count) as i:
+                with _loop(count) as i:
                     self._register_tile(block, row, x + i * width, width, tile, valid)
                 x += count * width
         if plan.staged:
@@ -145,26 +163,38 @@ class _Nest:
         def set_accumulator(pixel: int, vector: int, value: Expr) -> None:
             store(accumulators, (pixel * isa.vectors + vector) * isa.lanes, value, isa.lanes)
 
-        for v in range(isa.vectors):
-            start = T.bind(load(self.bias, (tile * isa.vectors + v) * isa.lanes, isa.lanes))
-            for p in range(pixels):
-                set_accumulator(p, v, start)
+        isa.fence()
+        for p in range(pixels):
+            for v in range(isa.vectors):
+                at = ((tile * self.bias_copies + p % self.bias_copies) * isa.vectors + v) * isa.lanes
+                set_accumulator(p, v, load(self.bias, at, isa.lanes))
 
         first = row * operand.row_stride + x * operand.pixel_stride
 
+        taps = sum(count for _, count in operand.runs)
+
         def multiply(block_index: Expr, groups: int) -> None:
-            for k, tap in enumerate(operand.taps):
-                step = (tile * operand.blocks + block_index) * len(operand.taps) + k
-                for g in range(groups):
-                    for v in range(isa.vectors):
-                        offset = ((step * 4 + g) * isa.vectors + v) * isa.lanes * 4
-                        w = T.bind(load(self.weights, offset, isa.lanes * 4))
-                        for p in range(pixels):
-                            start = first + block_index * operand.block_stride + tap + p * operand.pixel_stride
-                            set_accumulator(p, v, isa.dot(accumulator(p, v), w, self.operand, start, g))
+            step = (tile * operand.blocks + block_index) * taps
+            for offset, count in operand.runs:
+                with _loop(count) as tap:
+                    start = first + block_index * operand.block_stride + offset + tap * operand.pixel_stride
+                    multiply_tap(step + tap, start, groups)
+                step += count
+
+        def multiply_tap(step: Expr, start: Expr, groups: int) -> None:
+            for g in range(groups):
+                weights: dict[int, Expr] = {}
+                pairs = [(p, v) for p in range(pixels) for v in range(isa.vectors)]
+                if isa.holds_codes:
+                    pairs.sort(key=lambda pair: pair[1])
+                for p, v in pairs:
+                    if v not in weights:
+                        weights[v] = T.bind(self._weights(step, g, v))
+                    pixel = start + p * operand.pixel_stride
+                    set_accumulator(p, v, isa.dot(accumulator(p, v), weights[v], self.operand, pixel, g))
 
         full = operand.blocks if operand.last_groups == 4 else operand.blocks - 1
-        with T.serial(0, full) as t:
+        with _loop(full) as t:
             multiply(t, 4)
         if operand.blocks > full:
             multiply(full, operand.last_groups)
@@ -178,6 +208,10 @@ class _Nest:
             other = self._other(block, row, x + p, tile, valid)
             codes = isa.codes(values, self.result, self.add, other)
             self.finish.codes(codes, block, row, x + p, tile * self.plan.tile, valid)
+
+    def _weights(self, step: Expr, group: int, vector: int) -> Expr:
+        at = ((step * 4 + group) * self.isa.vectors + vector) * self.isa.lanes * 4
+        return load(self.weights, at, self.isa.lanes * 4)
 
     def _rescale(self, tile: Expr, row: int, vector: int) -> Expr:
         at = ((tile * self.rescale_rows + row) * self.isa.vectors + vector) * self.isa.lanes

@@ -28,10 +28,11 @@ def packed_weights(conv: Conv2d, plan: ConvPlan) -> NDArray[np.int8]:
     return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(-1)
 
 
-def packed_bias(conv: Conv2d, plan: ConvPlan, code_offset: int) -> NDArray[np.int32]:
-    """Int32 [tiles * tile]: what an accumulator starts from when gathered codes are ``code + code_offset``."""
+def packed_bias(conv: Conv2d, plan: ConvPlan, code_offset: int, copies: int) -> NDArray[np.int32]:
+    """Int32 [tiles][copies][tile]: what an accumulator starts from when gathered codes are ``code + code_offset``."""
     sums = conv.weight.sum(axis=(1, 2, 3), dtype=np.int64)
-    return _in_tiles((conv.bias - code_offset * sums).astype(np.int32), plan)
+    tiles = _in_tiles((conv.bias - code_offset * sums).astype(np.int32), plan).reshape(-1, 1, plan.tile)
+    return np.tile(tiles, (1, copies, 1)).reshape(-1)
 
 
 def rescaling(requant: Requant, count: int, product_shift: int) -> NDArray[np.int32] | None:

@@ -26,13 +26,14 @@ SMALL_SCRATCH = 32 * 1024  # gathered rows that stay in a first-level cache
 class Operand:
     """Gathered activations as the micro-kernel reads them; every number is in bytes except where it says so.
 
-    Output pixel x of a row, block t, tap k: ``row * row_stride + x * pixel_stride + t * block_stride + taps[k]``.
+    Output pixel x of a row, block t: ``row * row_stride + x * pixel_stride + t * block_stride``. Its taps are at the
+    offset of every run and at the ``count - 1`` pixels behind that.
     ``last_groups`` counts the groups of four codes of the last block that hold weights: 4 unless K was padded.
     """
 
     blocks: int  # count
     block_stride: int
-    taps: tuple[int, ...]
+    runs: tuple[tuple[int, int], ...]  # (offset, count of taps)
     pixel_stride: int
     row_stride: int
     last_groups: int  # count
@@ -56,6 +57,7 @@ class ConvPlan:
     channels: int
     pool: int  # window of the fused max pooling; 1: none
     staged: bool  # codes of a row block pass through scratch on their way to a table or a pooling
+    loop_taps: bool  # taps side by side are a loop; otherwise all of them are written out
     tile: int
     pixel_tiles: tuple[tuple[int, int], ...]
     row_block: int
@@ -67,11 +69,14 @@ class ConvPlan:
 
     @property
     def tap_order(self) -> tuple[int, ...]:
-        """Kernel columns, even ones upwards and odd ones downwards.
+        """Kernel columns in the order of their weights (rows layout).
 
-        A step then replaces a pair of a tile's pixels: they load as a pair into the registers of the pair that went.
+        In a loop: phase by phase. Written out: even ones upwards and odd ones downwards. A step then replaces a pair of
+        a tile's pixels, which load as a pair into the registers of the pair that went.
         """
         width = self.kernel[1]
+        if self.loop_taps:
+            return tuple(k for phase in range(self.phases) for k in range(phase, width, self.stride[1]))
         return (*range(0, width, 2), *reversed(range(1, width, 2)))
 
     @property
@@ -101,16 +106,19 @@ class ConvPlan:
             depth = self.source[2] // BLOCK
             phase = self.phase_columns * BLOCK
             block = self.phases * phase
-            taps = tuple(k % self.stride[1] * phase + k // self.stride[1] * BLOCK for k in self.tap_order)
+            if self.loop_taps:
+                runs = tuple((f * phase, len(range(f, self.kernel[1], self.stride[1]))) for f in range(self.phases))
+            else:
+                runs = tuple((k % self.stride[1] * phase + k // self.stride[1] * BLOCK, 1) for k in self.tap_order)
             row = self.stride[0] * depth * block
-            return Operand(self.kernel[0] * depth, block, taps, BLOCK, row, 4, self.input_rows * depth * block)
+            return Operand(self.kernel[0] * depth, block, runs, BLOCK, row, 4, self.input_rows * depth * block)
         depth = self.kernel[0] * self.kernel[1] * self.source[2]
         blocks = -(-depth // BLOCK)
         pixel = blocks * BLOCK
         groups = -(-(depth - (blocks - 1) * BLOCK) // 4)
         row = self.columns * pixel
         # the copy of a pixel's last kernel row may run over into the next pixel, which is written later
-        return Operand(blocks, BLOCK, (0,), pixel, row, groups, self.row_block * row + BLOCK)
+        return Operand(blocks, BLOCK, ((0, 1),), pixel, row, groups, self.row_block * row + BLOCK)
 
     @property
     def lines_at(self) -> int:
@@ -129,7 +137,7 @@ class ConvPlan:
         return self.staging_at + (self.row_block * self.columns * self.tile if self.staged else 0)
 
 
-def plan(group: Group, graph: Graph, tile: int, pixels: int) -> ConvPlan:
+def plan(group: Group, graph: Graph, tile: int, pixels: int, loop_taps: bool) -> ConvPlan:
     """The plan for a group that starts with a convolution, on register tiles of ``pixels`` x ``tile`` channels."""
     conv = group.conv
     assert isinstance(conv, Conv2d)
@@ -149,6 +157,7 @@ def plan(group: Group, graph: Graph, tile: int, pixels: int) -> ConvPlan:
             channels=channels,
             pool=pool,
             staged=group.table is not None or group.pool is not None,
+            loop_taps=loop_taps,
             tile=tile,
             pixel_tiles=_pixel_tiles(columns, pixels),
             row_block=row_block,
