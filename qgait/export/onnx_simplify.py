@@ -86,7 +86,7 @@ def _require_same(
     path: Path,
     clips: Sequence[NDArray[np.uint8]],
 ) -> None:
-    """Raises _RefusedError unless ``candidate`` is an integer model of ``graph`` that computes what ``original`` does."""
+    """Raises _RefusedError unless ``candidate`` is an integer model of ``graph`` that computes as ``original`` does."""
     try:
         check_onnx(candidate)
         found = from_onnx(candidate, path)
