@@ -62,10 +62,14 @@ int main(int argc, char **argv) {
 
 
 class Calls:
-    """Buffers by name and the kernel calls that use them."""
+    """Buffers by name and the kernel calls that use them.
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    With ``in_place`` an output takes the memory of an input where the kernel allows it and nobody else reads it.
+    """
+
+    def __init__(self, program: Program, in_place: bool = False) -> None:
+        self.program, self.in_place = program, in_place
+        self.moved: dict[str, str] = {}
         self.symbols = [kernel.symbol for kernel in (*program.frame, *program.clip)]
         self.states = {op.output for op in program.graph.ops if isinstance(op, FrameMax)}
         self.buffers: dict[str, bytes] = {}
@@ -74,7 +78,13 @@ class Calls:
 
     def _place(self, tensor: str, frame: int) -> str:
         per_frame = tensor == SILHOUETTE or self.program.graph.tensors[tensor].per_frame
-        return f"{tensor} {frame}" if per_frame else tensor
+        name = f"{tensor} {frame}" if per_frame else tensor
+        return self.moved.get(name, name)
+
+    def _shares(self, kernel: Kernel) -> bool:
+        if not self.in_place or kernel.in_place is None or kernel.in_place in self.states:
+            return False
+        return all(op.name in kernel.ops for op in self.program.graph.readers(kernel.in_place))
 
     def frame(self, pixels: NDArray[np.uint8], number: int) -> None:
         """Everything that runs for one silhouette."""
@@ -92,6 +102,8 @@ class Calls:
         constants = {f"{kernel.symbol} constant {i}": array.tobytes() for i, array in enumerate(kernel.constants)}
         scratch = {f"{kernel.symbol} scratch": b"\x33" * kernel.scratch_bytes} if kernel.scratch_bytes else {}
         output = self._place(kernel.output, frame)
+        if kernel.in_place is not None and self._shares(kernel):
+            self.moved[output] = output = self._place(kernel.in_place, frame)
         self.buffers |= constants | scratch
         self.buffers.setdefault(output, (b"\x80" if kernel.output in self.states else b"\x33") * size)
         arguments = [*(self._place(name, frame) for name in kernel.inputs), *constants, *scratch, output]
@@ -136,9 +148,9 @@ def run(driver: Path, calls: Calls, qemu_options: tuple[str, ...] = ()) -> NDArr
     return np.fromfile(made, np.int8)
 
 
-def trace(program: Program, clip: NDArray[np.uint8], folder: Path) -> dict[str, Codes]:
+def trace(program: Program, clip: NDArray[np.uint8], folder: Path, in_place: bool = False) -> dict[str, Codes]:
     """Every tensor that a kernel writes: frame tensors [frames, ...], clip tensors [1, ...] with all frames seen."""
-    calls = Calls(program)
+    calls = Calls(program, in_place)
     for number, pixels in enumerate(clip):
         calls.frame(pixels, number)
     calls.clip()
