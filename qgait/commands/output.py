@@ -20,7 +20,8 @@ notes = Console(stderr=True, highlight=False)  # progress and remarks stay out o
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Prints one table; the first column is text, the others are numbers."""
-    result = Table(title=title, title_justify="left", title_style="bold")
+    console.print(title, style="bold", markup=False, soft_wrap=True)  # a Table wraps its title to its own width
+    result = Table()
     for i, column in enumerate(columns):
         result.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
