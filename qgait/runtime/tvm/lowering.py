@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qgait.export.graph import Add, Concat, Conv2d, FrameMax, Graph, MaxPool2d, PartLinear, StripPool, Table
-from qgait.runtime.targets import Target
-from qgait.runtime.tvm import conv_portable, conv_winograd
+from qgait.runtime.targets import Isa, Target
+from qgait.runtime.tvm import conv_dotprod, conv_portable, conv_vnni, conv_winograd
 from qgait.runtime.tvm.elementwise import add_kernel, codes_kernel, concat_kernel, frame_max_kernel, table_kernel
 from qgait.runtime.tvm.fusion import Group, groups
 from qgait.runtime.tvm.part_linear import part_linear_kernel
@@ -44,9 +46,19 @@ def _kernel(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
     raise TypeError(f"TVM has no {type(group.op).__name__}")
 
 
+# for every instruction set the convolutions to try, best first; one that does not fit a layer gives None
+_CONVOLUTIONS: dict[Isa, tuple[tuple[str, Callable[[Group, Graph, Target], Kernel | None]], ...]] = {
+    "dotprod": (("dot products", conv_dotprod.conv_kernel),),
+    "vnni": (("dot products", conv_vnni.conv_kernel),),
+    "v8": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
+    "armv7": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
+    "generic": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
+}
+
+
 def _convolution(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
-    if target.isa in ("v8", "armv7"):
-        kernel = conv_winograd.conv_kernel(group, graph, target)
+    for name, build in _CONVOLUTIONS[target.isa]:
+        kernel = build(group, graph, target)
         if kernel is not None:
-            return kernel, "Winograd F(4 x 4, 3 x 3), int16"
-    return conv_portable.conv_kernel(group, graph, target), "direct, int16"
+            return kernel, name
+    return conv_portable.conv_kernel(group, graph, target), "direct, 16-bit products"
