@@ -29,6 +29,14 @@ def test_the_person_fills_the_height_and_stands_in_the_middle() -> None:
     assert abs(columns[0] - (32 - width / 2)) < 1.5 and abs(columns[-1] - (31 + width / 2)) < 1.5
 
 
+def test_a_symmetric_figure_is_placed_symmetrically() -> None:
+    picture = np.zeros((64, 100), np.uint8)  # 64 rows: nothing is scaled
+    picture[:, 30:50] = 255
+    frame = align(picture)
+    assert frame is not None
+    np.testing.assert_array_equal(np.flatnonzero(frame[0]), np.arange(22, 42))
+
+
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (30, 0), (5, 280), (120, 140), (60, 17)])
 def test_the_place_in_the_picture_does_not_matter(top: int, left: int) -> None:
     here, there = align(person(top=top, left=left)), align(person())

@@ -30,13 +30,14 @@ def test_fixed_unordered_repeats_frames_of_short_sequences() -> None:
 
 def test_fixed_ordered_picks_from_a_window() -> None:
     sampling = FrameSampling("fixed", "ordered", frames=30, skip=10)
-    starts = set()
+    starts, spans = set(), set()
     for seed in range(300):
         indices = sampling.indices(60, rng(seed))
         assert len(indices) == 30 and (np.diff(indices) > 0).all()
         assert indices[-1] - indices[0] < 40
         starts.add(int(indices[0]))
-    assert min(starts) == 0 and max(starts) >= 20
+        spans.add(int(indices[-1] - indices[0]))
+    assert min(starts) == 0 and max(starts) >= 20 and max(spans) == 39
 
 
 def test_fixed_ordered_without_skip_is_consecutive_and_covers_everything() -> None:

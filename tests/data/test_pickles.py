@@ -98,6 +98,13 @@ def test_other_contents_are_refused(value: object, said: str, tmp_path: Path) ->
         assert "stranger.pkl" in caught.value.problem
 
 
+def test_contents_that_do_not_fill_the_shape_are_refused(tmp_path: Path) -> None:
+    content = pickle.dumps(np.zeros((3, 5), np.uint8), 4)
+    for wrong in (b"K\x02K\x05", b"K\x03K\x06"):
+        with pytest.raises(QgaitError, match=r"needs 1[08] bytes and the file has 15"):
+            load_arrays(write(tmp_path, content.replace(b"K\x03K\x05", wrong)))
+
+
 def test_truncated_files_are_refused(tmp_path: Path) -> None:
     for protocol in (0, 2, 5):
         content = pickle.dumps(np.arange(5, dtype=np.uint8), protocol)
