@@ -44,7 +44,7 @@ def test_the_reader_sees_what_a_compiler_wrote(triple: str, tmp_path: Path) -> N
     found = {symbol.name: symbol for symbol in elf.symbols(data)}
     assert found["here"].defined and found["here"].is_global
     assert not found["other"].defined
-    with pytest.raises(RuntimeError, match="needs .*'other'"):
+    with pytest.raises(RuntimeError, match=r"needs .*'other'"):
         check_object(data, {"here"}, elf.machine(data))
     with pytest.raises(RuntimeError, match=r"lacks \['there'\]"):
         check_object(data, {"there"}, elf.machine(data))
