@@ -11,7 +11,7 @@ from typing import Any
 from qgait.errors import ParityError, QgaitError
 from qgait.runtime import qemu, remote
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import reason, selftest, start
+from qgait.runtime.compiled import first_difference, reason, selftest, start
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _local(bundle: Bundle, options: Sequence[str]) -> dict[str, Any]:
     selftest(bundle)
     done = subprocess.run([str(bundle.gait_run), "bench", "--json", *options], capture_output=True, text=True)
     if done.returncode == 1:
-        raise ParityError(f"The self-test of {bundle.path} failed: {done.stdout.splitlines()[0]}")
+        raise ParityError(f"The self-test of {bundle.path} failed: {first_difference(done.stdout)}")
     if done.returncode != 0:
         raise QgaitError(f"gait-run bench failed: {reason(done.returncode, done.stderr.encode())}", "see gait-run -h.")
     return parse(done.stdout)

@@ -60,7 +60,8 @@ class Linker:
         return out
 
     def _link(self, out: Path, *arguments: str | Path) -> None:
-        self._zig("cc", "-target", self.target.zig_target, "-s", *arguments, "-o", out)
+        # -O2 also chooses which build of zig's C library is taken: one for all calls
+        self._zig("cc", "-target", self.target.zig_target, "-O2", "-s", *arguments, "-o", out)
         machine = machine_of(out)
         if machine != self.target.elf_machine:
             wanted = machine_name(self.target.elf_machine)

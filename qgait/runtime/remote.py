@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from qgait.errors import ParityError, QgaitError
 from qgait.runtime.bundle import Bundle
+from qgait.runtime.compiled import first_difference
 
 SSH_FAILED = 255  # ssh's own exit code; others are those of the command
 
@@ -82,7 +83,7 @@ def bench(bundle: Bundle, url: str, options: Sequence[str] = ()) -> dict[str, An
         _copy(bundle, board, place)
         tested = board.run(f"{place}/gait-run selftest")
         if tested.returncode == 1:
-            first = (tested.stdout.strip() or "no message").splitlines()[0]
+            first = first_difference(tested.stdout)
             raise ParityError(f"The self-test failed on {board.destination}, so nothing was measured: {first}")
         if tested.returncode != 0:
             said = (tested.stderr.strip() or f"exit code {tested.returncode}").splitlines()[-1]

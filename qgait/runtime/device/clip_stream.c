@@ -53,9 +53,7 @@ void next_frame(FILE *stream, uint8_t *frame, unsigned clip, uint32_t index)
 
 void *new_arena(void)
 {
-    void *arena = malloc(gait_arena_size());
-    if (arena == NULL)
-        refuse("there is no memory for an arena of %zu bytes.", gait_arena_size());
+    static uint8_t arena[GAIT_ARENA_BYTES];
     gait_reset(arena);
     return arena;
 }

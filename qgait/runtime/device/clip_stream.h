@@ -18,7 +18,7 @@ uint32_t next_clip(FILE *stream, unsigned clip);
 /* Fills `frame` with GAIT_FRAME_BYTES bytes, however many reads it takes. */
 void next_frame(FILE *stream, uint8_t *frame, unsigned clip, uint32_t index);
 
-/* Memory for one walker, reset. */
+/* The one arena of the program, reset. */
 void *new_arena(void);
 
 /* Writes all bytes to standard output or refuses. */

@@ -1,5 +1,6 @@
 /* gait-run: checks, measures and uses the library on the machine that it runs on.
  * Exit codes: 0 fine, 1 the self-test failed, 2 wrong use or bad input. */
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -32,18 +33,31 @@ static void selftest_folder(char folder[PATH_MAX])
     strcat(dirname(folder), "/selftest");
 }
 
-/* DIR/clip<number>.<kind>, or NULL when there is no such file. */
-static FILE *open_case(const char *folder, unsigned number, const char *kind)
+/* DIR/clip<number>.<kind>, or -1 when there is no such file. Not a FILE: that would be memory from malloc, whose work
+ * depends on addresses, and `push` has to execute the same instructions every time. */
+static int open_case(const char *folder, unsigned number, const char *kind)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/clip%u.%s", folder, number, kind) >= (int)sizeof path)
         refuse("the path of the selftest folder is too long.");
-    return fopen(path, "rb");
+    return open(path, O_RDONLY);
 }
 
-static int read_frame(FILE *file, unsigned number)
+/* Bytes read, fewer than `size` only at the end of the file. */
+static size_t read_all(int file, void *bytes, size_t size)
 {
-    size_t size = fread(frame, 1, sizeof frame, file);
+    size_t done = 0;
+    ssize_t step = 1;
+    while (done < size && step > 0) {
+        step = read(file, (char *)bytes + done, size - done);
+        done += step > 0 ? (size_t)step : 0;
+    }
+    return done;
+}
+
+static int read_frame(int file, unsigned number)
+{
+    size_t size = read_all(file, frame, sizeof frame);
     if (size != 0 && size != sizeof frame)
         refuse("clip%u.frames is not a whole number of frames of %zu bytes.", number, sizeof frame);
     return size != 0;
@@ -70,12 +84,12 @@ static int selftest(const char *folder, int quiet)
 {
     void *arena = new_arena();
     unsigned number = 0, failed = 0;
-    FILE *file;
-    for (; (file = open_case(folder, number, "frames")) != NULL; number++) {
-        FILE *answer = open_case(folder, number, "codes");
-        if (answer == NULL || fread(expected, 1, sizeof expected, answer) != sizeof expected || fgetc(answer) != EOF)
+    int file;
+    for (; (file = open_case(folder, number, "frames")) >= 0; number++) {
+        int answer = open_case(folder, number, "codes");
+        if (answer < 0 || read_all(answer, expected, sizeof expected) != sizeof expected || read_all(answer, codes, 1))
             refuse("%s/clip%u.codes is missing or does not hold %zu codes.", folder, number, sizeof expected);
-        fclose(answer);
+        close(answer);
         gait_reset(arena);
         if (gait_embedding(arena, codes) != GAIT_NO_FRAME) {
             printf("clip%u: an embedding of no frames was not refused\n", number);
@@ -87,7 +101,7 @@ static int selftest(const char *folder, int quiet)
             if (frames == 0)
                 failed += gait_embedding(arena, codes) != GAIT_OK;
         }
-        fclose(file);
+        close(file);
         if (frames == 0)
             refuse("%s/clip%u.frames is empty.", folder, number);
         failed += gait_embedding(arena, codes) != GAIT_OK;
@@ -95,7 +109,6 @@ static int selftest(const char *folder, int quiet)
         if (!quiet && failed == 0)
             printf("clip%u, %u frames: all %u codes are equal\n", number, frames, (unsigned)GAIT_EMBEDDING_BYTES);
     }
-    free(arena);
     if (number == 0)
         refuse("there is no self-test clip in %s.", folder);
     if (failed != 0)
@@ -146,12 +159,12 @@ static long peak_bytes(void)
 /* Pushes `count` frames of clip 0 again and again; `times` may be NULL. */
 static void push_frames(void *arena, const char *folder, size_t count, double *times)
 {
-    FILE *file = open_case(folder, 0, "frames");
-    if (file == NULL)
+    int file = open_case(folder, 0, "frames");
+    if (file < 0)
         refuse("there is no self-test clip in %s.", folder);
     for (size_t i = 0; i < count; i++) {
         if (!read_frame(file, 0)) {
-            rewind(file);
+            lseek(file, 0, SEEK_SET);
             if (!read_frame(file, 0))
                 refuse("%s/clip0.frames is empty.", folder);
         }
@@ -161,7 +174,7 @@ static void push_frames(void *arena, const char *folder, size_t count, double *t
         if (times != NULL)
             times[i] = now_ms() - start;
     }
-    fclose(file);
+    close(file);
 }
 
 static int bench(const char *folder, size_t frames, size_t runs, int json)
