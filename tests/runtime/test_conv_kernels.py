@@ -78,7 +78,7 @@ def test_awkward_shapes(target: Target) -> None:
 def test_a_broken_constant_is_seen(broken: str, target: Target) -> None:
     graph, group, wanted = ConvCase((6, 7, 16), 32, table="monotone").build()
     kernel = conv_kernel(group, graph, target)
-    weight, bias, rescale, edge, table = (array.copy() for array in kernel.constants)
+    weight, bias, rescale, rounds, edge, table = (array.copy() for array in kernel.constants)
     match broken:
         case "weight":
             weight[100] ^= 32
@@ -90,7 +90,7 @@ def test_a_broken_constant_is_seen(broken: str, target: Target) -> None:
             rescale[np.flatnonzero(np.abs(rescale) < 64)[0]] += 1
         case "table":
             table[128] += 1
-    kernel = replace(kernel, constants=(weight, bias, rescale, edge, table))
+    kernel = replace(kernel, constants=(weight, bias, rescale, rounds, edge, table))
     found = run_kernels([kernel], graph, target, wanted)
     assert (found[kernel.output] != wanted[kernel.output]).any()
 

@@ -39,6 +39,11 @@ class Operand:
     last_groups: int  # count
     size: int
 
+    @property
+    def full_blocks(self) -> int:
+        """Blocks whose four groups all hold weights."""
+        return self.blocks if self.last_groups == 4 else self.blocks - 1
+
 
 @dataclass(frozen=True)
 class ConvPlan:
