@@ -33,9 +33,10 @@ def load_clip(path: Path) -> Clip:
 
 def _folder(path: Path) -> Clip:
     from qgait.data.align import align
-    from qgait.data.prepare import read_image
+    from qgait.data.prepare import number_order, read_image
 
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES)
+    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGES]
+    files.sort(key=lambda file: number_order(file.name))
     if not files:
         raise QgaitError(f"{path} has no images.", f"give a folder with {', '.join(IMAGES)} silhouettes.")
     frames = [frame for frame in (align(read_image(file)) for file in files) if frame is not None]

@@ -67,7 +67,7 @@ def prepare(
             result.kept.append(name)
         elif files:
             names.append(name)
-            work.append(([raw / name / f for f in sorted(files, key=_number_order)], target))
+            work.append(([raw / name / f for f in sorted(files, key=number_order)], target))
         else:
             result.failed[name] = "there are no pictures in it"
     if not work and not result.kept:
@@ -129,7 +129,7 @@ def write_sequence(frames: NDArray[np.uint8], target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _number_order(name: str) -> list[tuple[int, str]]:
+def number_order(name: str) -> list[tuple[int, str]]:
     """Sort key by which frame 10 comes after frame 9, zeros in front or not."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
