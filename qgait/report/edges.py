@@ -55,12 +55,17 @@ def width(edges: Sequence[Edge]) -> int:
     return EDGE + LANE * lanes + 4
 
 
-def svg(edges: Sequence[Edge], rows: int, row_height: int, gap: int) -> str:
-    """The gutter of ``rows`` rows, each ``row_height`` pixels high of which the last ``gap`` are empty."""
+def svg(edges: Sequence[Edge], row: int, row_height: int, gap: int) -> str:
+    """What of the gutter stands beside ``row``, ``row_height`` pixels high of which the last ``gap`` are empty.
+
+    One drawing a row keeps lines and boxes together where a printed page ends.
+    """
     right = width(edges)
     parts = []
     for edge in edges:
-        kind = ' class="cut"' if edge.crosses else ""
+        if not edge.start <= row <= edge.end:
+            continue
+        kind = ' class="crosses"' if edge.crosses else ""
         if edge.lane is None:
             x, top, bottom = right + 22.0, (edge.start + 1) * row_height - gap, edge.end * row_height
             path = f"M{x} {top}V{bottom}"
@@ -72,6 +77,6 @@ def svg(edges: Sequence[Edge], rows: int, row_height: int, gap: int) -> str:
         path = f"M{right} {start}H{x + 6}Q{x} {start} {x} {start + 6}V{end - 6}Q{x} {end} {x + 6} {end}H{right - 5}"
         parts.append(f"<g{kind}><path d='{path}'/><path class='tip' d='M{right - 6} {end - 4}v8l6 -4z'/></g>")
     return (
-        f'<svg class="edges" width="{right + 30}" height="{rows * row_height}" '
-        f'viewBox="0 0 {right + 30} {rows * row_height}" aria-hidden="true">{"".join(parts)}</svg>'
+        f'<svg width="{right + 30}" height="{row_height}" '
+        f'viewBox="0 {row * row_height} {right + 30} {row_height}" aria-hidden="true">{"".join(parts)}</svg>'
     )

@@ -68,7 +68,9 @@ def _drawing(network: Mapping[str, Any]) -> dict[str, Any]:
     cut = frame + 1
     rows = [i + 1 if i < frame else i + 2 for i in range(len(boxes))]
     routed = edges.route([box["inputs"] for box in boxes], rows, cut)
-    gutters = [(name, edges.svg(routed, len(boxes) + 2, height, gap)) for name, height, gap in ROWS]
+    gutters = [
+        [(name, edges.svg(routed, row, height, gap)) for name, height, gap in ROWS] for row in range(len(boxes) + 2)
+    ]
     return {
         "frame_boxes": boxes[:frame],
         "clip_boxes": boxes[frame:],

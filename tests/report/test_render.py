@@ -94,7 +94,7 @@ def test_every_layer_has_a_box_and_a_bar() -> None:
         [percent(row["sqnr_db"]), count(row["codes"]), count(row["fake_float32"]), count(row["fake_float64"])]
         for row in given["errors"]
     ]
-    found = re.findall(r'<li class="box[^>]*>\s*<p><b>([^<]+)</b>', text)
+    found = re.findall(r'<div class="box[^>]*>\s*<p><b>([^<]+)</b>', text)
     assert found == ["silhouette", *(box["name"] for box in given["network"]["boxes"])]
 
 
