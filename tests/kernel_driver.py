@@ -35,12 +35,13 @@ static void *room(size_t size) { return memset(aligned_alloc(64, (size + 63) / 6
 
 
 def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder: Path) -> Path:
-    """A static program: ``driver DATA REPEATS`` calls every kernel REPEATS times and writes the outputs to stdout."""
+    """A static program: ``driver DATA OUTPUTS REPEATS`` calls every kernel REPEATS times and writes what it left."""
     lines = [HEAD, *(f"{kernel.prototype()};" for kernel in kernels)]
     lines += [
         "int main(int argc, char **argv) {",
         'data = fopen(argv[1], "rb");',
-        "int repeats = atoi(argv[argc - 1]);",
+        "int repeats = atoi(argv[3]);",
+        'FILE *outputs = fopen(argv[2], "wb");',
     ]
     for kernel in kernels:
         inputs = [graph.tensors[name].size for name in kernel.inputs]
@@ -52,9 +53,9 @@ def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder
         lines.append(f"void *scratch = room({kernel.scratch_bytes + GUARD}); int8_t *out = room({size + GUARD});")
         call = f"{kernel.symbol}({', '.join([*names, *scratch, 'out'])})"
         lines.append(f"for (int i = 0; i < repeats; i++) {call};")
-        lines.append(f"fwrite(out, 1, {size + GUARD}, stdout);")
-        lines.append(f"fwrite((char *)scratch + {kernel.scratch_bytes}, 1, {GUARD}, stdout);" + "}")
-    lines.append("return 0; }")
+        lines.append(f"fwrite(out, 1, {size + GUARD}, outputs);")
+        lines.append(f"fwrite((char *)scratch + {kernel.scratch_bytes}, 1, {GUARD}, outputs);" + "}")
+    lines.append("return fclose(outputs); }")
     (folder / "driver.c").write_text("\n".join(lines))
     (folder / "kernels.o").write_bytes(emit_object(kernels, target))
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig_target, "-static", "-O1", "-w"]
@@ -79,8 +80,8 @@ def run_kernels(
     with tempfile.TemporaryDirectory() as folder:
         driver = build_driver(kernels, graph, target, Path(folder))
         data = write_data(kernels, tensors, Path(folder) / "data")
-        command = [*(target.qemu or ()), str(driver), str(data), "2"]
-        written = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.uint8)
+        subprocess.run([*(target.qemu or ()), driver, data, Path(folder) / "outputs", "2"], check=True)
+        written = np.fromfile(Path(folder) / "outputs", np.uint8)
     outputs = {}
     for kernel in kernels:
         tensor = graph.tensors[kernel.output]
