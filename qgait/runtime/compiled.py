@@ -152,11 +152,18 @@ def start(bundle: Bundle) -> list[str]:
 
 
 def selftest(bundle: Bundle) -> str:
-    """What ``gait-run selftest`` prints on this machine or under QEMU; ParityError with its first line if it fails."""
+    """What ``gait-run selftest`` prints on this machine or under QEMU.
+
+    ParityError with the first difference if there is one, QgaitError if the program cannot run here.
+    """
     done = subprocess.run([*start(bundle), str(bundle.gait_run), "selftest"], capture_output=True, text=True)
+    if done.returncode == 1:
+        raise ParityError(f"The self-test of {bundle.path} failed: {first_difference(done.stdout)}")
     if done.returncode != 0:
-        said = first_difference(done.stdout) or reason(done.returncode, done.stderr.encode())
-        raise ParityError(f"The self-test of {bundle.path} failed: {said}")
+        raise QgaitError(
+            f"The self-test of {bundle.path} could not run: {reason(done.returncode, done.stderr.encode())}",
+            "compile the bundle for this processor (`qgait targets`).",
+        )
     return done.stdout
 
 

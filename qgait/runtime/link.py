@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ from qgait.runtime.targets import Target
 
 API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")
 C_FLAGS = ("-std=gnu23", "-O2", "-fPIC", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
+
+NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 
 
 class Linker:
@@ -76,10 +80,13 @@ class Linker:
         command = [*zig_command(), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.work, env=environment)
         if done.returncode != 0:
-            lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
+            for path in (argument for argument in arguments if isinstance(argument, Path)):
+                if shutil.disk_usage(path.parent).free < NEARLY_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
             raise QgaitError(
-                f"zig {arguments[0]} failed for the target {self.target.name}: {' / '.join(lines[:3])}",
-                "look whether the disk is full, and report this otherwise.",
+                f"zig {arguments[0]} failed for {self.target.name}: {' / '.join(said[:3]) or done.returncode}",
+                "this is a defect of qgait or of the machine: report it with this line.",
             )
 
 

@@ -141,7 +141,10 @@ def _buffers(
         if kernel.output not in state:
             size, end = program.graph.tensors[kernel.output].size, last.get(kernel.output, step)
             over = kernel.in_place
-            owner = shares.get(over) if over is not None and last[over] == step else None
+            # a convolution whose shortcut is its own input still reads the neighbours of what it has written
+            if over is not None and (last[over] > step or kernel.inputs.count(over) > 1):
+                over = None
+            owner = None if over is None else shares.get(over)
             if owner is None or buffers[owner].size < size:
                 shares[kernel.output] = kernel.output
                 buffers[kernel.output] = Buffer(kernel.output, size, step, end)

@@ -135,6 +135,19 @@ def test_a_bundle_for_another_processor_without_emulator_is_refused(tmp_path: Pa
         Compiled(Bundle.open(folder))
 
 
+def test_a_processor_that_lacks_instructions_is_a_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(bundle("gaitset", "arm").path, folder)
+    manifest = read_manifest(folder)
+    manifest["target"]["qemu"] = ["qemu-aarch64", "-cpu", "cortex-a72"]  # has no dot products
+    sign(folder, {key: value for key, value in manifest.items() if key != "checksum"})
+    opened = Bundle.open(folder)
+    with pytest.raises(QgaitError, match="SIGILL: this processor lacks instructions of the target"):
+        selftest(opened)
+    with pytest.raises(QgaitError, match="SIGILL: this processor lacks instructions of the target"):
+        Compiled(opened).embed(clips(graph("gaitset"), 1)[0])
+
+
 def test_arm_code_is_not_loaded_into_this_process() -> None:
     with pytest.raises(QgaitError, match="is for 64-bit ARM and cannot be loaded here"):
         Stream(bundle("tiny", "arm"))

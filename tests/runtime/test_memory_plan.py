@@ -93,6 +93,16 @@ def test_an_input_that_is_needed_later_keeps_its_place() -> None:
     assert made.tensors["z"] == made.tensors["x"]
 
 
+def test_a_shortcut_that_is_also_the_input_keeps_its_place() -> None:
+    chain = [
+        kernel("codes", (SILHOUETTE,), "x"),
+        kernel("f", ("x", "x"), "y", in_place="x"),
+        kernel("m", ("y",), "max"),
+    ]
+    made = plan(program(chain, [kernel("g", ("max",), "out")], dict.fromkeys(("x", "y", "max", "out"), 64), ("max",)))
+    assert made.tensors["x"] != made.tensors["y"]
+
+
 def test_scratch_meets_the_tensors_of_its_kernel_only() -> None:
     chain = [
         kernel("codes", (SILHOUETTE,), "x"),

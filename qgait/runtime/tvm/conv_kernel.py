@@ -60,7 +60,9 @@ def conv_kernel(group: Group, graph: Graph, isa: ConvIsa) -> Kernel | None:
         ).emit()
     kernel = f.kernel()
     # without the promise that no arguments overlap, or ConvIsa.fence would not be one
-    return replace(kernel, func=kernel.func.without_attr("tirx.noalias"))
+    # each code of the shortcut is read just before the sum takes its place, unless pooling moves it
+    in_place = group.inputs[1] if add is not None and group.pool is None else None
+    return replace(kernel, func=kernel.func.without_attr("tirx.noalias"), in_place=in_place)
 
 
 def _residual_add(group: Group, graph: Graph, isa: ConvIsa) -> ResidualAdd | None:
