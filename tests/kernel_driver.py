@@ -24,9 +24,14 @@ HEAD = """#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 static FILE *data;
-static void *take(size_t size) {
-    void *memory = aligned_alloc(64, (size + 64 + 63) / 64 * 64);
+// memory that ends at a page which cannot be read
+static void *take(size_t size, size_t alignment) {
+    size_t page = 4096, used = (size + alignment - 1) / alignment * alignment, pages = (used + page - 1) / page * page;
+    char *memory = mmap(NULL, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(memory + pages, page, PROT_NONE);
+    memory += pages - used;
     if (fread(memory, 1, size, data) != size) exit(3);
     return memory;
 }
@@ -46,7 +51,7 @@ def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder
     for kernel in kernels:
         inputs = [graph.tensors[name].size for name in kernel.inputs]
         size = graph.tensors[kernel.output].size
-        take = [f"take({n})" for n in (*inputs, *(array.nbytes for array in kernel.constants))]
+        take = [f"take({n}, 16)" for n in inputs] + [f"take({array.nbytes}, 64)" for array in kernel.constants]
         names = [f"p{i}" for i in range(len(take))]
         scratch = ["scratch"] if kernel.scratch_bytes else []
         lines.append("{" + "".join(f"void *{name} = {call};" for name, call in zip(names, take, strict=True)))
@@ -76,7 +81,7 @@ def write_data(kernels: Sequence[Kernel], tensors: Mapping[str, Codes], path: Pa
 def run_kernels(
     kernels: Sequence[Kernel], graph: Graph, target: Target, tensors: Mapping[str, Codes]
 ) -> dict[str, Codes]:
-    """Each kernel's output when its inputs are taken from ``tensors``; fails if it writes past its memory."""
+    """Each kernel's output when its inputs are taken from ``tensors``; fails if it reads or writes past its memory."""
     with tempfile.TemporaryDirectory() as folder:
         driver = build_driver(kernels, graph, target, Path(folder))
         data = write_data(kernels, tensors, Path(folder) / "data")
