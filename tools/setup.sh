@@ -11,6 +11,8 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 missing=
 command -v qemu-aarch64 >/dev/null || missing="$missing qemu-user"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
+# a second linker: the tests link a bundle with Debian's cross compiler too
+command -v aarch64-linux-gnu-gcc >/dev/null || missing="$missing gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 command -v "$python" >/dev/null || missing="$missing python3"
 if command -v "$python" >/dev/null && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     missing="$missing python3-venv"
