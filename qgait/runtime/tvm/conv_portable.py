@@ -11,76 +11,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from qgait.export.graph import Conv2d, Graph, Tensor
 from qgait.runtime.targets import Target
-from qgait.runtime.tvm.builder import Function, Index, function, load, local, splat, store, widen, wrapping_add
+from qgait.runtime.tvm.builder import Index, function, load, local, store
 from qgait.runtime.tvm.conv_ending import Ending
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import Kernel
-from qgait.runtime.tvm.requantize import requantized
+from qgait.runtime.tvm.register_tile import (
+    Rescaling,
+    Tile,
+    fewest_tiles,
+    lanes_for,
+    multiply_lanes,
+    pack_channels,
+)
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer
 
 
-LANES = 8  # sums in one vector
-
-
-@dataclass(frozen=True)
-class Tile:
-    """What the inner loop keeps in registers: ``pixels`` x ``channels`` sums; it reads ``step`` numbers at once."""
-
-    pixels: int
-    channels: int
-    step: int
-
-
 def tile_for(target: Target, conv: Conv2d, width: int) -> Tile:
     """As many sums as there are registers left, and little work on pixels that do not exist."""
     outputs, _, kw, inputs = conv.weight.shape
-    if target.isa == "armv7":
-        channels, sums = 8, 32
-    elif target.isa in ("v8", "dotprod"):
-        channels, sums = 8 if outputs % 16 == 8 else 16, 80
-    else:
-        channels, sums = 16, 96
-    most = min(width, sums // channels, 8)
-    pixels = min(range(1, most + 1), key=lambda p: -(-width // p) * (p + 1))
+    channels, sums = {"armv7": (8, 32), "v8": (16, 80), "dotprod": (16, 80)}.get(target.isa, (16, 96))
+    channels = 8 if outputs % 16 == 8 else channels
+    pixels = fewest_tiles(width, min(sums // channels, 8))
     step = 4 if target.isa == "armv7" or 0 < kw * inputs % 8 <= 4 else 8
-    return Tile(pixels, channels, step)
-
-
-def pack_channels(values: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
-    """[O, ...] -> [O / channels, ..., channels], zeros where there is no such output."""
-    blocks = -(-len(values) // channels)
-    padded = np.zeros((blocks * channels, *values.shape[1:]), values.dtype)
-    padded[: len(values)] = values
-    return np.moveaxis(padded.reshape(blocks, channels, *values.shape[1:]), 1, -1)
-
-
-@dataclass(frozen=True, eq=False)
-class Rescaling:
-    """Bias, multiplier and shift of every output channel, padded with harmless ones to whole blocks."""
-
-    bias: Buffer
-    multiplier: Buffer
-    shift: Buffer
-
-    @staticmethod
-    def declare(f: Function, conv: Conv2d, channels: int) -> Rescaling:
-        count = len(conv.weight)
-        multiplier = np.broadcast_to(conv.requant.multiplier, count)
-        shift = np.broadcast_to(conv.requant.shift, count).astype(np.int32)
-        missing = -count % channels
-        return Rescaling(
-            f.constant(np.pad(conv.bias, (0, missing)), "int32"),
-            f.constant(np.pad(multiplier, (0, missing), constant_values=2**30), "int32"),
-            f.constant(np.pad(shift, (0, missing), constant_values=30), "int32"),
-        )
+    return Tile(pixels, channels, step, lanes_for(target))
 
 
 def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
@@ -95,9 +55,9 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
     in_place = group.inputs[1] if group.add is not None and group.pool is None else None
     with function(group, in_place) as f:
         data = f.input(source)
-        ending = Ending(f, group, graph)
+        ending = Ending(f, group, graph, target)
         weights = f.constant(pack_channels(weight, tile.channels), "int8")
-        rescaling = Rescaling.declare(f, conv, tile.channels)
+        rescaling = Rescaling(f, conv, made, tile.channels, target)
         rows, codes = f.scratch((ring.size, "int16"), (0 if ending.direct else ending.pool * ending.row, "int8"))
         out = f.output(graph.tensors[group.output])
         tiles = _Tiles(tile, ring, conv, made, rows, weights, rescaling)
@@ -186,8 +146,9 @@ class _Tiles:
         tile = self.tile
         height, inputs = self.conv.weight.shape[1], self.conv.weight.shape[3]
         for p in range(tile.pixels):
-            for v in range(0, tile.channels, LANES):
-                store(acc, p * tile.channels + v, load(self.rescaling.bias, block * tile.channels + v, LANES), LANES)
+            for v in range(0, tile.channels, tile.lanes):
+                bias = load(self.rescaling.bias, block * tile.channels + v, tile.lanes)
+                store(acc, p * tile.channels + v, bias, tile.lanes)
         steps = self.ring.run // tile.step
         with T.serial(0, height) as r, T.serial(0, steps) as s:
             row = self.ring.slot(y * self.conv.stride[0] + r) + s * tile.step
@@ -199,8 +160,8 @@ class _Tiles:
     def _codes(self, acc: Buffer, pixel: int, block: Index, out: Buffer, start: Index) -> None:
         tile, channels = self.tile, self.made.shape[2]
         first = block * tile.channels
-        rule = load(self.rescaling.multiplier, first, tile.channels), load(self.rescaling.shift, first, tile.channels)
-        codes = requantized(load(acc, pixel * tile.channels, tile.channels), *rule, self.made, tile.channels)
+        sums = load(acc, pixel * tile.channels, tile.channels)
+        codes = self.rescaling.codes(sums, first, tile.channels)
         if channels % tile.channels == 0:
             store(out, start + first, codes, tile.channels)
             return
@@ -208,14 +169,3 @@ class _Tiles:
         store(spare, 0, codes, tile.channels)
         with T.serial(0, tirx.min(tile.channels, channels - first)) as c:
             store(out, start + first + c, load(spare, c, 1), 1)
-
-
-def multiply_lanes(tile: Tile, acc: Buffer, numbers: list[Index], weights: list[tuple[Buffer, Index]]) -> None:
-    """``acc[pixel, channel] += numbers[pixel][k] * weights[k][channel]`` for every lane k of the int16 numbers."""
-    for k, (buffer, start) in enumerate(weights):
-        for v in range(0, tile.channels, LANES):
-            factor = T.bind(widen(load(buffer, start + v, LANES), "int16", LANES))
-            for p, number in enumerate(numbers):
-                at = p * tile.channels + v
-                product = widen(factor, "int32", LANES) * splat(tirx.Shuffle([number], [k]), "int32", LANES)
-                store(acc, at, wrapping_add(load(acc, at, LANES), product, LANES), LANES)

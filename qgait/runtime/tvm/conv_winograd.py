@@ -23,11 +23,17 @@ from qgait.runtime.targets import Target
 from qgait.runtime.tvm import winograd
 from qgait.runtime.tvm.builder import Index, function, load, local, splat, store, widen
 from qgait.runtime.tvm.conv_ending import Ending
-from qgait.runtime.tvm.conv_portable import LANES, Rescaling, Tile, multiply_lanes, pack_channels
 from qgait.runtime.tvm.elementwise import Place, copy_codes
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import Kernel
-from qgait.runtime.tvm.requantize import requantized
+from qgait.runtime.tvm.register_tile import (
+    Rescaling,
+    Tile,
+    fewest_tiles,
+    lanes_for,
+    multiply_lanes,
+    pack_channels,
+)
 from qgait.runtime.tvm.winograd import OUTPUTS, POINTS, TAPS, two_dimensions
 
 if TYPE_CHECKING:
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 
 CHANNELS = 16  # output channels at a time
 MOST_TILES = 48  # of one strip: what keeps the transformed codes within a second-level cache
+LANES = 8  # codes or weights transformed at once
 WORTH = 1.6  # a transformed product costs this much more, transforms included
 
 
@@ -69,9 +76,9 @@ def plan(conv: Conv2d, made: Tensor, target: Target) -> Plan | None:
         return None
     rows = max(r for r in range(1, tall + 1) if tall % r == 0 and (r == 1 or r * columns <= MOST_TILES))
     at_once = max(n for n in range(LANES, winograd.MOST_INPUTS + 1, LANES) if inputs % n == 0)
-    most = 2 if target.isa == "armv7" else 5
-    pixels = min(range(1, min(most, rows * columns) + 1), key=lambda p: -(-rows * columns // p) * (p + 1))
-    return Plan(tall // rows, rows, columns, inputs // at_once, at_once, Tile(pixels, CHANNELS, LANES))
+    pixels, step = (2, 4) if target.isa == "armv7" else (5, 8)
+    tile = Tile(fewest_tiles(rows * columns, pixels), CHANNELS, step, lanes_for(target))
+    return Plan(tall // rows, rows, columns, inputs // at_once, at_once, tile)
 
 
 def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
@@ -85,9 +92,9 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
     in_place = group.inputs[1] if group.add is not None and group.pool is None else None
     with function(group, in_place) as f:
         data = f.input(source)
-        ending = Ending(f, group, graph)
+        ending = Ending(f, group, graph, target)
         weights = f.constant(pack_channels(conv.weight, CHANNELS), "int8")
-        rescaling = Rescaling.declare(f, conv, CHANNELS)
+        rescaling = Rescaling(f, conv, made, CHANNELS, target)
         padded, codes, factors, sums, rows = f.scratch(
             (prod(shape.padded) * source.shape[2], "int8"),
             (POINTS**2 * shape.tiles * source.shape[2], "int16"),
@@ -174,12 +181,12 @@ def _multiply(shape: Plan, codes: Buffer, factors: Buffer, sums: Buffer, part: I
         first = tirx.min(i * tile.pixels, shape.tiles - tile.pixels)
         for at in range(0, tile.pixels * CHANNELS, LANES):
             store(acc, at, splat(0, "int32", LANES), LANES)
-        with T.serial(0, shape.inputs // LANES) as s:
-            start = part * shape.inputs + s * LANES
+        with T.serial(0, shape.inputs // tile.step) as s:
+            start = part * shape.inputs + s * tile.step
             here = [(point * shape.tiles + first + p) * inputs + start for p in range(tile.pixels)]
-            weight = (point * shape.inputs + s * LANES) * CHANNELS
-            numbers = [T.bind(load(codes, at, LANES)) for at in here]
-            multiply_lanes(tile, acc, numbers, [(factors, weight + k * CHANNELS) for k in range(LANES)])
+            weight = (point * shape.inputs + s * tile.step) * CHANNELS
+            numbers = [T.bind(load(codes, at, tile.step)) for at in here]
+            multiply_lanes(tile, acc, numbers, [(factors, weight + k * CHANNELS) for k in range(tile.step)])
         made = ((part * POINTS**2 + point) * shape.tiles + first) * CHANNELS
         for at in range(0, tile.pixels * CHANNELS, LANES):
             store(sums, made + at, load(acc, at, LANES), LANES)
@@ -212,7 +219,6 @@ def _transform_sums(
         with T.serial(0, OUTPUTS) as row, T.serial(0, OUTPUTS) as column:
             inside = tirx.all(y * OUTPUTS + row < height, x * OUTPUTS + column < width)
             with T.If(inside), T.Then():
-                rule = load(rescaling.multiplier, first, CHANNELS), load(rescaling.shift, first, CHANNELS)
-                sum_ = load(acc, (row * OUTPUTS + column) * CHANNELS, CHANNELS)
+                codes = rescaling.codes(load(acc, (row * OUTPUTS + column) * CHANNELS, CHANNELS), first, CHANNELS)
                 at = ((y * OUTPUTS + row) * width + x * OUTPUTS + column) * channels + first
-                store(out[0], out[1] + at, requantized(sum_, *rule, made, CHANNELS), CHANNELS)
+                store(out[0], out[1] + at, codes, CHANNELS)
