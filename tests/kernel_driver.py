@@ -55,7 +55,8 @@ def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder
         names = [f"p{i}" for i in range(len(take))]
         scratch = ["scratch"] if kernel.scratch_bytes else []
         lines.append("{" + "".join(f"void *{name} = {call};" for name, call in zip(names, take, strict=True)))
-        lines.append(f"void *scratch = room({kernel.scratch_bytes + GUARD}); int8_t *out = room({size + GUARD});")
+        lines.append(f"void *scratch = room({kernel.scratch_bytes + GUARD});")
+        lines.append(f"int8_t *out = (int8_t *)room({size + GUARD + 16}) + 16;")  # outputs are 16-byte aligned
         call = f"{kernel.symbol}({', '.join([*names, *scratch, 'out'])})"
         lines.append(f"for (int i = 0; i < repeats; i++) {call};")
         lines.append(f"fwrite(out, 1, {size + GUARD}, outputs);")

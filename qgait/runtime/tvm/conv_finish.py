@@ -64,10 +64,8 @@ class Finish:
             return
         values = T.bind(values)
         for offset, size in pieces(valid):
-            lanes = list(range(offset, offset + size))
-            T.buffer_store(
-                self.out, T.Shuffle([values], lanes), [T.ramp(at + offset, 1, size) if size > 1 else at + offset]
-            )
+            part = T.Shuffle([values], list(range(offset, offset + size)))
+            store(self.out, at + offset, part, size)
 
 
 def is_monotone(table: Table) -> bool:
