@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from tvm.tirx import Buffer
 
 
+def in_place_of(group: Group) -> str | None:
+    """The shortcut's memory may be the output's: each row is read before it is written. Not if the taps read it too."""
+    alone = group.add is not None and group.pool is None and group.inputs[0] != group.inputs[1]
+    return group.inputs[1] if alone else None
+
+
 class Ending:
     """The operators of a group behind its convolution, one row of the convolution's output at a time.
 

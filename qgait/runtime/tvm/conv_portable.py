@@ -17,7 +17,7 @@ from tvm.script.ir_builder import tirx as T
 from qgait.export.graph import Conv2d, Graph, Tensor
 from qgait.runtime.targets import Target
 from qgait.runtime.tvm.builder import Index, function, load, local, store
-from qgait.runtime.tvm.conv_ending import Ending
+from qgait.runtime.tvm.conv_ending import Ending, in_place_of
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import Kernel
 from qgait.runtime.tvm.register_tile import (
@@ -52,8 +52,7 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
     ring = Ring.of(conv, source, made, tile)
     weight = np.zeros((len(conv.weight), conv.weight.shape[1], ring.run), np.int8)
     weight[:, :, : conv.weight[0, 0].size] = conv.weight.reshape(*conv.weight.shape[:2], -1)
-    in_place = group.inputs[1] if group.add is not None and group.pool is None else None
-    with function(group, in_place) as f:
+    with function(group, in_place_of(group)) as f:
         data = f.input(source)
         ending = Ending(f, group, graph, target)
         weights = f.constant(pack_channels(weight, tile.channels), "int8")

@@ -22,7 +22,7 @@ from qgait.export.graph import Conv2d, Graph, Tensor
 from qgait.runtime.targets import Target
 from qgait.runtime.tvm import winograd
 from qgait.runtime.tvm.builder import Index, function, load, local, splat, store, widen
-from qgait.runtime.tvm.conv_ending import Ending
+from qgait.runtime.tvm.conv_ending import Ending, in_place_of
 from qgait.runtime.tvm.elementwise import Place, copy_codes
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import Kernel
@@ -89,8 +89,7 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
     shape = plan(conv, made, target)
     if shape is None or (group.pool is not None and shape.rows * OUTPUTS % group.pool.kernel):
         return None
-    in_place = group.inputs[1] if group.add is not None and group.pool is None else None
-    with function(group, in_place) as f:
+    with function(group, in_place_of(group)) as f:
         data = f.input(source)
         ending = Ending(f, group, graph, target)
         weights = f.constant(pack_channels(conv.weight, CHANNELS), "int8")

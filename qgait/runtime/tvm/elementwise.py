@@ -28,7 +28,7 @@ def codes_kernel(graph: Graph) -> Kernel:
     frame = graph.tensors[graph.input]
     lanes = lanes_of(frame.size)
     group = Group((Op("codes", (SILHOUETTE,), graph.input),))
-    with function(group, in_place=SILHOUETTE) as f:
+    with function(group) as f:
         pixels, out = f.input(frame), f.output(frame)
         with T.serial(0, frame.size // lanes) as i:
             store(out, i * lanes, tirx.bitwise_xor(load(pixels, i * lanes, lanes), splat(-128, "int8", lanes)), lanes)
