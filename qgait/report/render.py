@@ -42,6 +42,7 @@ def html(facts: Mapping[str, Any]) -> str:
         "real": real,
         "speed": speed,
         "signed": signed,
+        "plain": plain,
         "percent": percent,
         "sentence_list": _and,
     }
@@ -115,6 +116,15 @@ def signed(value: int) -> str:
 def percent(value: float | None) -> str:
     """Per cent with one decimal."""
     return NOTHING if value is None else f"{value:.1f}"
+
+
+def plain(value: object) -> str:
+    """Nested facts as one line of text."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain, value))
+    return real(value, 4) if isinstance(value, float) else str(value)
 
 
 def _and(words: list[str]) -> str:

@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 from report_facts import small_facts, verification
 
 from qgait.report import facts
-from qgait.report.render import count, html, percent, real, render, size, speed
+from qgait.report.render import count, html, percent, plain, real, render, size, speed
 
 VOID = {"meta", "img", "br", "path", "rect"}
 
@@ -136,3 +136,9 @@ def test_numbers_read_well() -> None:
     assert (count(1234567), count(None), percent(91.26)) == ("1,234,567", "–", "91.3")
     assert (size(312_345), size(1_580_000), size(None)) == ("312 kB", "1.58 MB", "–")
     assert (real(0.00392157, 3), real(0.00000123, 3), real(0.0)) == ("0.00392", "1.23e-06", "0")
+
+
+def test_nested_provenance_is_one_line() -> None:
+    assert plain({"rank1": {"nm": 91.23456, "cl": 40.0}, "views": [0, 90], "by": "qgait"}) == (
+        "rank1 nm 91.23, cl 40, views 0, 90, by qgait"
+    )
