@@ -66,5 +66,5 @@ def test_two_kernels_of_one_name_are_refused() -> None:
 
 def test_products_become_multiply_accumulate_instructions() -> None:
     """The inner loops are what they are meant to be: smlal on ARMv8, vmlal on ARMv7, sdot with dot products."""
-    for name, instruction in [("arm64-v8", "smlal"), ("armv7", "vmlal.s16"), ("arm", "sdot")]:
+    for name, instruction in [("arm64-v8", "smlal"), ("arm64-v8", "sadalp"), ("armv7", "vmlal.s16"), ("arm", "sdot")]:
         assert assembly(kernels(name), find(name)).count(f"\t{instruction}") > 50, name

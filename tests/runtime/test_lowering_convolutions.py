@@ -16,7 +16,7 @@ from qgait.export.graph import Conv2d, Graph, Requant, Tensor
 from qgait.fixedpoint import encode_multiplier
 from qgait.runtime import reference
 from qgait.runtime.targets import Target, find, host
-from qgait.runtime.tvm import conv_portable, conv_winograd, winograd
+from qgait.runtime.tvm import conv_portable, conv_v8, conv_winograd, winograd
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import Kernel
 
@@ -94,6 +94,14 @@ def check(cases: dict[str, Case], build: Build, target: Target) -> int:
 def test_direct(target: Target) -> None:
     cases = {name: case.build(number) for number, (name, case) in enumerate(CASES.items())}
     assert check(cases, conv_portable.conv_kernel, target) == len(CASES)
+
+
+def test_direct_with_8_bit_products() -> None:
+    """The kernel for strides and 1 x 1 windows; codes and weights at their ends fill 16 bits exactly."""
+    cases = {name: case.build(number) for number, (name, case) in enumerate(CASES.items())}
+    lowest, weight = np.full((3, 4, 24), -128, np.int8), np.full((16, 3, 3, 24), 127, np.int8)
+    cases |= {"lowest": extremes(weight, lowest), "highest": extremes(-weight, lowest)}
+    assert len(CASES) > check(cases, conv_v8.conv_kernel, find("arm64-v8")) > len(CASES) - 4
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

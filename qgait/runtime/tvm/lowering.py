@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qgait.export.graph import Add, Concat, Conv2d, FrameMax, Graph, MaxPool2d, PartLinear, StripPool, Table
 from qgait.runtime.targets import Isa, Target
-from qgait.runtime.tvm import conv_dotprod, conv_portable, conv_vnni, conv_winograd
+from qgait.runtime.tvm import conv_dotprod, conv_portable, conv_v8, conv_vnni, conv_winograd
 from qgait.runtime.tvm.elementwise import add_kernel, codes_kernel, concat_kernel, frame_max_kernel, table_kernel
 from qgait.runtime.tvm.fusion import Group, groups
 from qgait.runtime.tvm.part_linear import part_linear_kernel
@@ -50,7 +50,7 @@ def _kernel(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
 _CONVOLUTIONS: dict[Isa, tuple[tuple[str, Callable[[Group, Graph, Target], Kernel | None]], ...]] = {
     "dotprod": (("dot products", conv_dotprod.conv_kernel),),
     "vnni": (("dot products", conv_vnni.conv_kernel),),
-    "v8": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
+    "v8": (("Winograd 4 x 4", conv_winograd.conv_kernel), ("direct, 8-bit products", conv_v8.conv_kernel)),
     "armv7": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
     "generic": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
 }

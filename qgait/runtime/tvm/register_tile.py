@@ -56,7 +56,7 @@ def multiply_lanes(tile: Tile, acc: Buffer, numbers: list[PrimExpr], weights: li
                 store(acc, at, wrapping_add(load(acc, at, tile.lanes), product, tile.lanes), tile.lanes)
 
 
-def pack_channels(values: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
+def pack_channels(values: NDArray[np.int8], channels: int) -> NDArray[np.int8]:
     """[O, ...] -> [O / channels, ..., channels], zeros where there is no such output."""
     blocks = -(-len(values) // channels)
     padded = np.zeros((blocks * channels, *values.shape[1:]), values.dtype)
