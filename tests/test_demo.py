@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from qgait.cli import cli, run
 from qgait.commands import demo
 from qgait.errors import QgaitError
+from qgait.models import shipped
 from qgait.report import render
 from qgait.report.render import count, percent, size, speed
 from qgait.runtime.ort import OnnxRuntime
@@ -147,6 +148,11 @@ def test_without_an_emulator_it_says_what_was_not_checked(
     with pytest.raises(QgaitError, match="nothing is skipped"):
         demo.emulation()
     assert run(["demo", "--out", "never-made"]) == 2 and not Path("never-made").exists()
+
+
+def test_the_people_are_not_those_of_the_training() -> None:
+    found = re.search(r"seed (\d+)", shipped.provenance()["data"])
+    assert found is not None and int(found[1]) != demo.SEED
 
 
 def test_too_little_is_refused(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def _session(model: bytes, level: str, threads: int) -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[level])
     options.intra_op_num_threads = threads
+    # threads that wait by spinning take a small machine from everybody else: 10 ms a frame instead of 6 when it is busy
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
