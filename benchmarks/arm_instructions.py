@@ -1,8 +1,10 @@
-"""Executed instructions of every convolution of a trunk on 64-bit ARM, under QEMU: where the time of a frame goes.
+"""Executed instructions of a frame on 64-bit ARM, under QEMU: beside other runtimes, and layer by layer.
 
-    python benchmarks/arm_instructions.py [gaitbase|gaitset] [--target arm]
+    python benchmarks/arm_instructions.py [--without-peers]                whole trunks, qgait, ONNX Runtime, LiteRT
+    python benchmarks/arm_instructions.py gaitbase|gaitset [--target arm]  every convolution: where a frame's time goes
 
 Weights are random; the count does not depend on them. `qgait bench BUNDLE --device qemu` counts a whole frame.
+The peers need root on an x86-64 Debian, the extra `bench`, and the first time a network: see arm64_python.py.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from example_graphs import gaitbase_graph, gaitset_graph, silhouettes
 from kernel_driver import build_driver, write_data
 
 from qgait.commands.output import table
+from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime import qemu, reference, targets
 from qgait.runtime.targets import Target
@@ -44,15 +47,29 @@ def rows(graph: Graph, target: Target) -> list[tuple[str, int, int]]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=GRAPHS, nargs="?", default="gaitbase")
-    parser.add_argument("--target", default="arm")
-    options = parser.parse_args()
-    found = rows(GRAPHS[options.model](), targets.find(options.target))
+def print_layers(model: str, target: str) -> None:
+    """Prints the table of one backbone's convolutions on ``target``."""
+    found = rows(GRAPHS[model](), targets.find(target))
     found.append(("all", sum(macs for _, macs, _ in found), sum(count for *_, count in found)))
     lines = [(name, f"{macs / 1e6:.2f}", f"{count / 1e6:.3f}", f"{macs / count:.2f}") for name, macs, count in found]
-    table(f"{options.model} on {options.target}", ("layers", "MMAC", "M instructions", "MAC an instruction"), lines)
+    table(f"{model} on {target}", ("layers", "MMAC", "M instructions", "MAC an instruction"), lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=GRAPHS, nargs="?", help="count its convolutions one by one")
+    parser.add_argument("--target", default="arm", help="of the layers")
+    parser.add_argument("--without-peers", action="store_true", help="qgait alone: needs neither root nor Debian")
+    options = parser.parse_args()
+    try:
+        if options.model:
+            print_layers(options.model, options.target)
+        else:
+            from arm_trunks import print_trunks
+
+            print_trunks(not options.without_peers)
+    except QgaitError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
