@@ -37,4 +37,13 @@ fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check torch==2.13.0
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[dev]'
+
+# zig builds its C library for a processor at the first use (40 s of one core each); not in the middle of the demo
+say "building the C library for this machine and for 64-bit ARM, once"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$venv/bin/qgait" export qgait/models/shipped/gaitset_walkers.safetensors --out "$work/model.onnx" >/dev/null
+for target in host arm; do
+    "$venv/bin/qgait" compile "$work/model.onnx" --target $target --out "$work/$target" >/dev/null
+done
 say "ready: $venv/bin/qgait --help"
