@@ -96,7 +96,9 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path
             raise QgaitError(f"{path} holds a step that is not positive in {name}.", "calibrate or train again.")
     layers = []
     for fields in description["layers"]:
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
         name = fields["name"]
         layers.append(Layer(**values, weight=tensors.get(f"weight:{name}"), bias=tensors.get(f"float_bias:{name}")))
     network = SimulatedNetwork(
