@@ -11,8 +11,8 @@ is drawn from fixed seeds; another processor or number of threads changes the la
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -112,4 +112,6 @@ def quantize(model: Backbone, known: list[Walk], new: list[Walk], said: dict[str
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work_folder", type=Path)
+    main(parser.parse_args().work_folder)
