@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from qgait.errors import QgaitError
 from qgait.models.identify import check_names, config_of, recognise
@@ -20,16 +21,18 @@ from qgait.models.registry import BACKBONES, build
 # what a learning-rate schedule of OpenGait leaves in its state besides plain numbers: MultiStepLR's milestones
 ALLOWED = [collections.Counter]
 TRAINING_HEADS = ("BNNecks.",)
+CLASSIFIER = "BNNecks.fc_bin"
 TRAINING_STATE = ("optimizer", "scheduler", "iteration", "training")
 
 State = dict[str, torch.Tensor]
 
 
-def load(path: str | Path, model_name: str | None = None) -> Backbone:
+def load(path: str | Path, model_name: str | None = None, classifier: bool = False) -> Backbone:
     """The backbone in a checkpoint, float32, in eval mode; channels and embedding size are read from the weights.
 
     Reads OpenGait's ``{"model": state_dict, "optimizer", "scheduler", "iteration"}``, a bare state dict, and
-    safetensors; names may begin with ``module.``. What only training needs is dropped with one line on stderr.
+    safetensors; names may begin with ``module.``. What only training needs is dropped with one line on stderr;
+    with ``classifier`` GaitBase's BNNecks stay, if the checkpoint has them.
     ``model_name`` refuses every other network. Raises QgaitError for all that is no such checkpoint.
     """
     path = Path(path)
@@ -37,19 +40,23 @@ def load(path: str | Path, model_name: str | None = None) -> Backbone:
         raise QgaitError(f"There is no backbone called {model_name!r}.", f"choose one of {', '.join(BACKBONES)}.")
     state, dropped = _weights(path, read(path))
     name = recognise(path, state, model_name)
-    heads = [key for key in state if key.startswith(TRAINING_HEADS)]
+    keep = classifier and name == "gaitbase" and CLASSIFIER in state
+    heads = [] if keep else [key for key in state if key.startswith(TRAINING_HEADS)]
     state = {key: value for key, value in state.items() if key not in heads}
     if heads or dropped:
         print(f"{path.name}: left out {', '.join(heads + dropped)}: only training needs them.", file=sys.stderr)
 
-    model = build(name, **config_of(path, name, state))
+    config = config_of(path, name, state)
+    if keep:
+        config["classes"] = state[CLASSIFIER].shape[-1]
+    model = build(name, **config)
     check_names(path, name, state, model.state_dict())
     _check_values(path, state)
     model.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
     return model.eval()
 
 
-def save(model: Backbone, path: str | Path, **training_state: Any) -> None:
+def save(model: nn.Module, path: str | Path, **training_state: Any) -> None:
     """Writes ``{"model": state_dict, ...}`` as OpenGait does, through a temporary file beside ``path``.
 
     ``training_state`` are further entries: optimizer, scheduler, iteration, training.

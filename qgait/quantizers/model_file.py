@@ -2,7 +2,8 @@
 
 Tensors: ``weight:<layer>`` (float32, batch norm folded), ``bias:<layer>``, ``float_bias:<layer>`` (before bias
 correction), ``weight_step:<layer>``, ``step:<tensor>``. Everything else (layers, grids, bits) is JSON in the
-file's metadata under ``qgait``.
+file's metadata under ``qgait``. ``trained`` there says that the weights were trained on the grids: such a file has no
+float level, because its weights are no longer the float network's.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def save(network: SimulatedNetwork, path: Path) -> None:
         if layer.weight is not None:
             tensors[f"weight:{layer.name}"] = network.weights[_key(layer.name)]
             tensors[f"bias:{layer.name}"] = network.biases[_key(layer.name)]
-            tensors[f"float_bias:{layer.name}"] = _bias(layer)
+            # in a trained network the bias before correction is no longer that of these weights
+            bias = network.biases[_key(layer.name)].clone() if network.trained else _bias(layer)
+            tensors[f"float_bias:{layer.name}"] = bias
             tensors[f"weight_step:{layer.name}"] = network.weight_steps[_key(layer.name)]
     for name in network.grids:
         tensors[f"step:{name}"] = network.steps[_key(name)]
@@ -44,6 +47,7 @@ def save(network: SimulatedNetwork, path: Path) -> None:
         "layers": [{field: getattr(layer, field) for field in _LAYER_FIELDS} for layer in network.layers],
         "grids": {name: asdict(grid) for name, grid in network.grids.items()},
         "weight_bits": network.weight_bits,
+        "trained": network.trained,
     }
     data = serialize(
         {name: value.detach().float().contiguous().cpu() for name, value in tensors.items()},
@@ -115,6 +119,7 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path
         for layer in layers:
             if layer.weight is not None:
                 network.biases[_key(layer.name)].copy_(tensors[f"bias:{layer.name}"])
+    network.trained = bool(description.get("trained", False))
     return network.eval()
 
 

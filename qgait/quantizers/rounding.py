@@ -1,4 +1,4 @@
-"""Rounding with a gradient: half up, as the integer rule rounds, with the straight-through estimator behind it."""
+"""Rounding with a gradient: half up, as the integer rule rounds, with a surrogate's gradient behind it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from qgait.quantizers.surrogates import Surrogate
 
 
 class _HalfUp(torch.autograd.Function):
@@ -21,3 +23,36 @@ class _HalfUp(torch.autograd.Function):
 def half_up(x: Tensor) -> Tensor:
     """``floor(x + 0.5)``; the gradient is that of the identity (straight-through, as in LSQ)."""
     return _HalfUp.apply(x)
+
+
+class _RoundClip(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, low: int, high: int, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(u)
+        ctx.low, ctx.high, ctx.surrogate = low, high, surrogate
+        return torch.clamp(torch.floor(u + 0.5), low, high)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (u,) = ctx.saved_tensors
+        inside = (u >= ctx.low) & (u <= ctx.high)
+        return torch.where(inside, ctx.surrogate.backward(grad, u, ctx.high - ctx.low), 0), None, None, None
+
+
+def round_clip(u: Tensor, low: int, high: int, surrogate: Surrogate) -> Tensor:
+    """``u`` on the integers low .. high: always ``clamp(floor(u + 0.5), low, high)``.
+
+    The gradient is the surrogate's for low <= u <= high and zero outside.
+    """
+    return _RoundClip.apply(u, low, high, surrogate)
+
+
+def forget_inside(levels: Tensor, u: Tensor, low: int, high: int, step: Tensor) -> Tensor:
+    """``levels`` unchanged, such that ``step`` learns nothing from the values that are not clipped.
+
+    ``u`` is a real value over ``step``. Through ``u`` the step's gradient is ``-u / step``, through the levels' later
+    use ``levels``; inside the grid they differ by the rounding error, and adding that error back cancels them.
+    """
+    inside = (u >= low) & (u <= high)
+    error = torch.where(inside, u - levels, 0).detach()
+    return levels + error * (step / step.detach() - 1).to(levels.dtype)

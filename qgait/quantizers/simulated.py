@@ -4,7 +4,8 @@ Between layers travel levels (code - zero point), not real numbers. A convolutio
 and one multiplication by the float32 multiplier of the integer rule, a rounding half up and a clip give the next
 levels. In float64 every step is exact, so the levels are those of the integer graph; in float32 an accumulator
 above 2**24 may be off by a little and round differently. Gradients flow to weights and steps as in LSQ (Esser
-et al., 2020): straight through the rounding, none through the clip.
+et al., 2020): through the rounding by a surrogate, straight through unless training says otherwise, none through the
+clip.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from qgait.fixedpoint import add_factors
 from qgait.models.layers import INPUT, Layer, activate, shapes
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import INPUT_GRID, INPUT_STEP, Grid, Recipe, weight_limit
-from qgait.quantizers.rounding import half_up
+from qgait.quantizers.rounding import forget_inside, half_up, round_clip
+from qgait.quantizers.surrogates import StraightThrough, Surrogates
 
 FRAMES_AT_ONCE = 32
 
@@ -60,7 +62,8 @@ class SimulatedNetwork(nn.Module):
 
     ``weights[name]``, ``biases[name]``: the folded weights in real units; ``weight_steps[name]``: [O] of a
     convolution, [P, O] of a part_linear; ``steps[tensor]``: scalar, or [P] for parts.
-    ``grids[tensor]`` and ``weight_bits[name]`` are fixed.
+    ``grids[tensor]`` and ``weight_bits[name]`` are fixed. ``surrogates`` shape gradients and nothing else;
+    ``trained`` says that the weights were trained on these grids and are no longer those of the float network.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class SimulatedNetwork(nn.Module):
         super().__init__()
         self.model, self.recipe, self.layers, self.frame_size = model, recipe, layers, frame_size
         self.grids, self.weight_bits = grids, weight_bits
+        self.surrogates, self.trained = Surrogates(), False
         self.shapes = shapes(layers, frame_size)
         self._by_name = {layer.name: layer for layer in layers}
         computed = [layer for layer in layers if layer.weight is not None]
@@ -115,7 +119,7 @@ class SimulatedNetwork(nn.Module):
         """Integer weights as float64, in the layer's own layout."""
         step = self._weight_step(layer)
         limit = weight_limit(self.weight_bits[layer.name])
-        return torch.clamp(half_up(_parameter(self.weights, layer.name).double() / step), -limit, limit)
+        return round_clip(_parameter(self.weights, layer.name).double() / step, -limit, limit, self.surrogates.weights)
 
     def bias_levels(self, layer: Layer) -> Tensor:
         """Integer biases at scale s_in * s_w as float64: [O] or [P, O]."""
@@ -143,12 +147,13 @@ class SimulatedNetwork(nn.Module):
     def strip_sizes(self, layer: Layer) -> Tensor:
         """Codes in each part's strip, float64 [P]."""
         _, height, width = self.shapes[layer.inputs[0]]
-        return torch.cat([torch.full((bins,), height * width / bins, dtype=torch.float64) for bins in layer.bins])
+        sizes = [torch.full((bins,), height * width / bins, dtype=torch.float64) for bins in layer.bins]
+        return torch.cat(sizes).to(_parameter(self.steps, layer.name).device)
 
     def table_levels(self, layer: Layer, levels: Tensor) -> Tensor:
         """The activation from pre-activation levels to activation levels, in the dtype of ``levels``."""
         ratio = self.step(f"{layer.name}.pre") / self.step(layer.name)
-        return self._clip(half_up(activate(scaled(levels, ratio), layer.activation)), layer.name).to(levels.dtype)
+        return self._levels(activate(scaled(levels, ratio), layer.activation), layer.name).to(levels.dtype)
 
     # Execution -------------------------------------------------------------------------------------------------
 
@@ -184,9 +189,18 @@ class SimulatedNetwork(nn.Module):
             traversal.run(self.layers, frames, _Simulated(self, dtype, observe), observe=observe)
         return codes
 
-    def _clip(self, levels: Tensor, tensor: str) -> Tensor:
-        grid = self.grids[tensor]
-        return torch.clamp(levels, grid.min_level, grid.max_level)
+    def _levels(self, u: Tensor, tensor: str) -> Tensor:
+        """``u``, a real value over the tensor's step, on its grid.
+
+        The 8-bit value before a table is no activation that a network is meant to have: always straight through.
+        """
+        low, high = self.grids[tensor].min_level, self.grids[tensor].max_level
+        surrogate = StraightThrough() if tensor.endswith(".pre") else self.surrogates.activations
+        levels = round_clip(u, low, high, surrogate)
+        if surrogate.clip_only and torch.is_grad_enabled():
+            step = self.step(tensor)
+            levels = forget_inside(levels, u, low, high, step.unsqueeze(-1) if step.ndim else step)
+        return levels
 
     def _weight_step(self, layer: Layer) -> Tensor:
         step = _parameter(self.weight_steps, layer.name).double()
@@ -218,7 +232,7 @@ class _Simulated:
             step_a, step_b, step = (self.net.step(name) for name in (*layer.inputs, layer.name))
             real = a * (step_a / step).to(self.dtype) + b * (step_b / step).to(self.dtype)
             exact = exact.detach() + (real - real.detach())
-        return self.net._clip(half_up(exact), layer.name).to(self.dtype)
+        return self.net._levels(exact, layer.name).to(self.dtype)
 
     def strip_pool(self, layer: Layer, x: Tensor) -> Tensor:
         acc = torch.cat([total + size * top for size, total, top in traversal.strips(layer, x)], 1)
@@ -231,7 +245,7 @@ class _Simulated:
 
     def _requantize(self, layer: Layer, acc: Tensor, multiplier: Tensor) -> Tensor:
         name = f"{layer.name}.pre" if has_table(layer) else layer.name
-        levels = self.net._clip(half_up(scaled(acc, multiplier)), name).to(self.dtype)
+        levels = self.net._levels(scaled(acc, multiplier), name).to(self.dtype)
         if not has_table(layer):
             return levels
         if callable(self.observe):

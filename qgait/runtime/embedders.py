@@ -164,6 +164,10 @@ def _float_layers(path: Path):  # type: ignore[no-untyped-def]
         from qgait.quantizers import model_file
 
         network = model_file.load(path)
+        if network.trained:
+            raise QgaitError(
+                f"{path} was trained at {network.recipe}: it has no float level.", "give the float checkpoint."
+            )
         return network.model, network.layers
     from qgait.models import checkpoint
     from qgait.models.layers import describe

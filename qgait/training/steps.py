@@ -1,0 +1,77 @@
+"""How the steps of a quantized network learn: their gradients' scale, their weight decay, and that they stay positive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from qgait.quantizers.grid import weight_limit
+from qgait.quantizers.simulated import SimulatedNetwork
+
+SMALLEST = 1e-8
+
+
+def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, float]:
+    """LSQ's ``1 / sqrt(N * Qp)`` for every step parameter, by its name in ``network``.
+
+    N counts the weights of a channel or the features of one frame (of one part) that share the step; Qp is the largest
+    level. With ``learns_clips`` activations follow PACT, whose parameter is the clip ``alpha = step * Qp``: moving
+    alpha by its own gradient moves the step by the step's gradient over Qp squared.
+    """
+    scales = {}
+    for layer in network.layers:
+        if layer.weight is not None:
+            features = layer.weight.shape[1:].numel() if layer.kind == "conv" else layer.weight.shape[1]
+            scales[f"weight_steps.{_key(layer.name)}"] = 1 / math.sqrt(
+                features * weight_limit(network.weight_bits[layer.name])
+            )
+    for name, grid in network.grids.items():
+        shape = network.shapes[name.removesuffix(".pre")]
+        features = math.prod(shape) if len(shape) == 3 else shape[1]
+        largest = max(grid.max_level, 1)
+        clips = learns_clips and not name.endswith(".pre")
+        scales[f"steps.{_key(name)}"] = 1 / largest**2 if clips else 1 / math.sqrt(features * largest)
+    return scales
+
+
+def scale_gradients(network: SimulatedNetwork, scales: Mapping[str, float]) -> None:
+    """Multiplies the gradients that ``backward`` left at the steps."""
+    for name, scale in scales.items():
+        gradient = network.get_parameter(name).grad
+        if gradient is not None:
+            gradient.mul_(scale)
+
+
+def copy_steps(network: SimulatedNetwork) -> dict[str, Tensor]:
+    """The steps as they are now."""
+    groups = {"weight_steps": network.weight_steps, "steps": network.steps}
+    return {f"{group}.{key}": value.detach().clone() for group, values in groups.items() for key, value in values.items()}
+
+
+def keep_positive(network: SimulatedNetwork, before: Mapping[str, Tensor]) -> None:
+    """A step may at most halve in one iteration, so none ever reaches zero."""
+    with torch.no_grad():
+        for name, old in before.items():
+            step = network.get_parameter(name)
+            step.copy_(torch.maximum(step, old / 2).clamp_min(SMALLEST))
+
+
+def parameter_groups(
+    network: SimulatedNetwork, head: torch.nn.Module | None, weight_decay: float, learns_clips: bool
+) -> list[dict[str, object]]:
+    """For an optimizer. Weights, biases and the classifier decay; steps do not, except PACT's clips."""
+    decaying = [*network.weights.values(), *network.biases.values(), *(head.parameters() if head is not None else ())]
+    clips = [value for key, value in network.steps.items() if learns_clips and not key.endswith("/pre")]
+    kept = [value for value in network.steps.values() if not any(value is clip for clip in clips)]
+    groups: list[dict[str, object]] = [
+        {"params": [*decaying, *clips], "weight_decay": weight_decay},
+        {"params": [*network.weight_steps.values(), *kept], "weight_decay": 0.0},
+    ]
+    return groups
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")
