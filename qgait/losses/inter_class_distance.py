@@ -55,15 +55,15 @@ def inter_class_distance_loss(
 def distance_correlation(student: Tensor, teacher: Tensor, labels: Tensor) -> tuple[float, float]:
     """(Pearson, Spearman) correlation of both networks' distances between people, averaged over the parts.
 
-    Embeddings [n, P, C] of both, labels [n]; pairs of different labels only. NaN where a part has less than two
-    different distances.
+    Embeddings [n, P, C] of both, labels [n]; pairs of different labels only. Parts in which one network's distances are
+    all the same have no correlation and do not count; NaN if there is no other part.
     """
     first, second = _pairs(labels, "different")
     with torch.no_grad():
         ours = _distances(student, True)[:, first, second].double()
         theirs = _distances(teacher, True)[:, first, second].double()
         ranks = [torch.stack([_ranks(row) for row in rows]) for rows in (ours, theirs)]
-        return float(_pearson(ours, theirs).mean()), float(_pearson(*ranks).mean())
+        return float(_pearson(ours, theirs).nanmean()), float(_pearson(*ranks).nanmean())
 
 
 def _pairs(labels: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:

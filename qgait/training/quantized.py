@@ -34,7 +34,7 @@ from qgait.training.batches import Batch, Batches
 from qgait.training.loop import _check_classifier, _progress
 from qgait.training.quantized_checkpoint import CHECKPOINT, Run, classifier, fingerprint, optimizer, restore, save
 from qgait.training.stages import QuantizedSettings, learning_rate, stage_of, surrogates
-from qgait.training.steps import copy_steps, gradient_scales, keep_positive, parameter_groups, scale_gradients
+from qgait.training.steps import copy_steps, gradient_scales, keep_positive, scale_gradients
 
 MODEL = "model.safetensors"
 CLIPS_AT_ONCE = 8

@@ -81,7 +81,9 @@ def restore(
 
     def tensors(group: str) -> dict[str, torch.Tensor]:
         start = f"network.{group}."
-        return {key.removeprefix(start).replace("/", "."): value for key, value in weights.items() if key.startswith(start)}
+        return {
+            key.removeprefix(start).replace("/", "."): value for key, value in weights.items() if key.startswith(start)
+        }
 
     height, width = state["frame_size"]
     network = SimulatedNetwork(

@@ -33,7 +33,7 @@ EWGS_DELTA = 1.0
 
 @dataclass(frozen=True)
 class QuantizedSettings:
-    """What decides a quantized run. The defaults are two stages with guidance, by papers' orders of magnitude.
+    """What decides a quantized run. The defaults are two stages with guidance.
 
     ``iterations`` and ``learning_rates`` are those of stage 1 and stage 2; the rate is divided by 10 at 1/2 and 3/4 of
     stage 1 and at 2/3 of stage 2. ``surrogates`` shape the gradient in each stage, for the ``tensors`` named: a soft
@@ -95,7 +95,7 @@ def learning_rate(settings: QuantizedSettings, iteration: int) -> float:
 
 
 def sharpness(settings: QuantizedSettings, iteration: int) -> float:
-    """k of one iteration of a soft stage."""
+    """The sharpness k of one iteration of a soft stage."""
     first, last = settings.sharpness
     if stage_of(settings, iteration) == 0 or settings.surrogates[0] == "soft":
         return last

@@ -1,4 +1,4 @@
-"""How the steps of a quantized network learn: their gradients' scale, their weight decay, and that they stay positive."""
+"""How steps learn: the scale of their gradients, their weight decay, and that they stay positive."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def scale_gradients(network: SimulatedNetwork, scales: Mapping[str, float]) -> N
 def copy_steps(network: SimulatedNetwork) -> dict[str, Tensor]:
     """The steps as they are now."""
     groups = {"weight_steps": network.weight_steps, "steps": network.steps}
-    return {f"{group}.{key}": value.detach().clone() for group, values in groups.items() for key, value in values.items()}
+    return {
+        f"{group}.{key}": value.detach().clone() for group, values in groups.items() for key, value in values.items()
+    }
 
 
 def keep_positive(network: SimulatedNetwork, before: Mapping[str, Tensor]) -> None:

@@ -179,3 +179,11 @@ def test_ties_share_their_mean_rank() -> None:
     from qgait.losses.inter_class_distance import _ranks
 
     assert _ranks(torch.tensor([3.0, 1, 3, 0, 3])).tolist() == [3.0, 1.0, 3.0, 0.0, 3.0]
+
+
+def test_a_part_that_is_dead_in_one_network_has_no_correlation_and_does_not_count() -> None:
+    student, teacher, labels = batch()
+    expected = distance_correlation(student[:, 1:], teacher[:, 1:], labels)
+    student[:, 0] = 3
+    assert distance_correlation(student, teacher, labels) == pytest.approx(expected)
+    assert all(math.isnan(x) for x in distance_correlation(student[:, :1], teacher[:, :1], labels))

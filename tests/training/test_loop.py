@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from example_graphs import silhouettes
+from blob_walks import WALKS as SEQUENCES
 from float_models import small_model
 
-from qgait.data.opengait import Sequence
 from qgait.errors import QgaitError
 from qgait.losses.triplet import triplet_loss
 from qgait.models.checkpoint import load
@@ -20,17 +19,6 @@ from qgait.training.loop import Settings, train
 SETTINGS = Settings(
     iterations=6, people=2, clips=2, frames=2, learning_rate=0.05, milestones=(3,), save_every=2, weight_decay=0.0
 )
-
-
-class Blob(Sequence):
-    """Each subject is a blob of its own that moves sideways; each view has it a little lower."""
-
-    def load(self) -> np.ndarray:
-        blob = np.roll(silhouettes(1, int(self.subject))[0], int(self.view), axis=0)
-        return np.stack([np.roll(blob, k, axis=1) for k in range(4)])
-
-
-SEQUENCES = [Blob(f"{p:03}", "nm-01", f"{v:03}", Path()) for p in range(3) for v in range(3)]
 
 
 def model(name: str = "gaitbase") -> Backbone:

@@ -1,0 +1,123 @@
+"""The schedule of quantized training, and how steps learn."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from small_networks import clips, network
+
+from qgait.errors import QgaitError
+from qgait.quantizers.surrogates import ClipLearning, ElementWiseScaling, Sine, Soft, StraightThrough, Surrogates
+from qgait.training.stages import QuantizedSettings, learning_rate, sharpness, stage_of, surrogates
+from qgait.training.steps import copy_steps, gradient_scales, keep_positive, parameter_groups, scale_gradients
+
+SETTINGS = QuantizedSettings(iterations=(8, 6), learning_rates=(0.1, 0.01), sharpness=(1, 4))
+
+
+def test_the_second_stage_is_soft_and_slow() -> None:
+    assert [stage_of(SETTINGS, i) for i in (0, 7, 8, 13)] == [0, 0, 1, 1]
+    rates = [learning_rate(SETTINGS, i) for i in range(SETTINGS.total)]
+    expected = [0.1] * 4 + [0.01] * 2 + [0.001] * 2 + [0.01] * 4 + [0.001] * 2
+    assert rates == pytest.approx(expected)
+    assert all(surrogates(SETTINGS, i) == Surrogates() for i in range(8))
+    ks = [surrogates(SETTINGS, i).weights.k for i in range(8, 14)]  # type: ignore[attr-defined]
+    assert ks == pytest.approx([1, 1.6, 2.2, 2.8, 3.4, 4])
+
+
+def test_soft_from_the_start_is_sharp_from_the_start() -> None:
+    settings = QuantizedSettings(iterations=(3, 3), surrogates=("soft", "soft"), sharpness=(1, 5))
+    assert {surrogates(settings, i).activations for i in range(6)} == {Soft(5)}
+
+
+def test_a_stage_may_be_empty_or_one_iteration_long() -> None:
+    only_second = QuantizedSettings(iterations=(0, 3))
+    assert [stage_of(only_second, i) for i in range(3)] == [1, 1, 1]
+    assert [sharpness(only_second, i) for i in range(3)] == pytest.approx([1, 2.5, 4])
+    assert sharpness(QuantizedSettings(iterations=(2, 1)), 2) == 4
+    only_first = QuantizedSettings(iterations=(3, 0))
+    assert surrogates(only_first, 2) == Surrogates()
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("sine", Sine),
+        ("dsq", Soft),
+        ("ewgs", ElementWiseScaling),
+        ("straight", StraightThrough),
+    ],
+)
+def test_each_kind_and_tensor(kind: str, kept: type) -> None:
+    settings = QuantizedSettings(iterations=(0, 1), surrogates=(kind, kind), tensors=("activations",))  # type: ignore[arg-type]
+    chosen = surrogates(settings, 0)
+    assert chosen.weights == StraightThrough() and isinstance(chosen.activations, kept)
+
+
+def test_pact_is_for_activations() -> None:
+    chosen = surrogates(QuantizedSettings(surrogates=("pact", "pact")), 0)
+    assert chosen == Surrogates(StraightThrough(), ClipLearning())
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(QgaitError, match="no surrogate called 'round'"):
+        QuantizedSettings(surrogates=("round", "soft"))  # type: ignore[arg-type]
+    with pytest.raises(QgaitError, match="no kinds of tensors"):
+        QuantizedSettings(tensors=("biases",))
+    with pytest.raises(QgaitError, match="no training"):
+        QuantizedSettings(iterations=(0, 0))
+
+
+def test_gradient_scales_are_lsqs() -> None:
+    net = network("gaitbase", "w4a3")
+    scales = gradient_scales(net, False)
+    assert set(scales) == {n for n, _ in net.named_parameters() if n.startswith(("steps.", "weight_steps."))}
+    assert scales["weight_steps.layer2_conv1"] == pytest.approx(
+        1 / math.sqrt(8 * 9 * 7)
+    )  # 8 channels in, 3 x 3, 4 bits
+    assert scales["weight_steps.embedding"] == pytest.approx(1 / math.sqrt(20 * 127))  # one part's channel, 8 bits
+    assert scales["steps.layer2_conv1"] == pytest.approx(1 / math.sqrt(12 * 32 * 22 * 7))  # unsigned 3 bits
+    assert scales["steps.embedding"] == pytest.approx(1 / math.sqrt(20 * 127))
+    levels = net.grids["layer1_conv1"].max_level
+    assert gradient_scales(net, True)["steps.layer1_conv1"] == pytest.approx(1 / levels**2)
+    assert gradient_scales(net, True)["weight_steps.layer2_conv1"] == scales["weight_steps.layer2_conv1"]
+
+
+def test_gradients_of_steps_alone_are_scaled() -> None:
+    net = network("gaitset", "w4a4", seed=7)
+    net.zero_grad(set_to_none=True)
+    net(torch.from_numpy(clips(1, 2)[0])[None]).square().mean().backward()
+    before = {name: p.grad.clone() for name, p in net.named_parameters()}
+    scales = gradient_scales(net, False)
+    scale_gradients(net, scales)
+    for name, parameter in net.named_parameters():
+        torch.testing.assert_close(parameter.grad, before[name] * scales.get(name, 1.0))
+    net.zero_grad(set_to_none=True)
+
+
+def test_a_step_at_most_halves() -> None:
+    net = network("gaitset", "w4a4", seed=8)
+    before = copy_steps(net)
+    with torch.no_grad():
+        net.steps["embedding"].fill_(-3)
+        net.weight_steps["set_block1_conv1"].mul_(0.9)
+    keep_positive(net, before)
+    torch.testing.assert_close(net.steps["embedding"].detach(), before["steps.embedding"] / 2)
+    torch.testing.assert_close(
+        net.weight_steps["set_block1_conv1"].detach(), before["weight_steps.set_block1_conv1"] * 0.9
+    )
+
+
+def test_every_parameter_is_in_one_group_and_steps_do_not_decay() -> None:
+    net = network("gaitset", "w4a4", seed=9)
+    head = torch.nn.Linear(2, 2)
+    for learns_clips in (False, True):
+        groups = parameter_groups(net, head, 5e-4, learns_clips)
+        members = [p for group in groups for p in group["params"]]  # type: ignore[attr-defined]
+        assert len(members) == len({id(p) for p in members}) == len([*net.parameters(), *head.parameters()])
+        still = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}  # type: ignore[attr-defined]
+        assert all(id(p) in still for p in net.weight_steps.values())
+        assert all(id(p) not in still for p in [*net.weights.values(), *net.biases.values(), *head.parameters()])
+        for key, step in net.steps.items():
+            assert (id(step) in still) == (not learns_clips or key.endswith("/pre")), key
