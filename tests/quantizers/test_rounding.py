@@ -239,3 +239,16 @@ def test_half_up_rounds_up_and_passes_gradients_on() -> None:
     out = half_up(x)
     out.sum().backward()
     assert out.tolist() == [-1, 0, 1, 1] and torch.equal(x.grad, torch.ones(4))  # type: ignore[arg-type]
+
+
+def test_the_value_before_a_table_is_always_straight_through() -> None:
+    net = network("gaitset", "w4a4", seed=6)
+    grads = []
+    for tensor in ("set_block1_conv1.pre", "set_block1_conv1"):
+        u = torch.linspace(0.1, 5.3, 40, requires_grad=True)
+        net.surrogates = Surrogates(activations=Soft(4))
+        net._levels(u, tensor).sum().backward()
+        net.surrogates = Surrogates()
+        grads.append(u.grad)
+    assert torch.equal(grads[0], torch.ones(40))
+    assert not torch.equal(grads[1], torch.ones(40))

@@ -28,7 +28,7 @@ from qgait.runtime import reference
 from qgait.runtime.embedders import open_embedder
 from qgait.training import quantized
 from qgait.training.quantized import MODEL, train_quantized
-from qgait.training.quantized_checkpoint import CHECKPOINT
+from qgait.training.quantized_checkpoint import CHECKPOINT, Run
 from qgait.training.stages import QuantizedSettings
 
 SETTINGS = QuantizedSettings(
@@ -124,6 +124,9 @@ def test_the_trained_model_equals_the_integer_reference_in_every_code(name: str,
     result = train_quantized(model(name), WALKS, recipe, SETTINGS, tmp_path)
     net = model_file.load(tmp_path / MODEL)
     assert net.trained and str(net.recipe) == bits
+    for layer in net.layers:  # what reports compare the codes with: these weights and biases, not rounded
+        if layer.weight is not None:
+            torch.testing.assert_close(layer.bias, net.biases[layer.name].detach(), rtol=0, atol=0)
     graph = fold(net)
     for walk in WALKS[::4]:
         expected = reference.trace(graph, walk.load())
@@ -177,6 +180,44 @@ def test_guidance_brings_distances_closer_to_the_float_networks(tmp_path: Path) 
     assert results[0].before == results[1].before
     assert results[0].after[0] > results[0].before[0] + 0.05
     assert results[0].after[0] > results[1].after[0] + 0.05
+
+
+def test_the_second_stage_starts_without_momentum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, states = quantized._step, []
+
+    def watching(run: Run, *rest: object) -> float:
+        states.append(len(run.optimizer.state) > 0)
+        return step(run, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(quantized, "_step", watching)
+    train_quantized(model(), WALKS, W4A4, SETTINGS, tmp_path)
+    assert states == [False, True, True, False, True]
+
+
+def weights_after(folder: Path, rate: float) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """What is trained, before and after one iteration."""
+    stop_after(0, "gaitbase", folder / "start")
+    settings = dataclasses.replace(SETTINGS, iterations=(1, 0), learning_rates=(rate, rate))
+    train_quantized(model(), WALKS, W4A4, settings, folder / "end")
+    first, last = (torch.load(folder / f / CHECKPOINT, weights_only=True)["model"] for f in ("start", "end"))
+    return first, last
+
+
+def test_steps_move_by_their_scaled_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, scale = "weight_steps.layer2_conv1", 1 / (4 * 9 * 7) ** 0.5  # 4 channels in, 3 x 3, levels up to 7
+    first, scaled = weights_after(tmp_path / "a", 1e-3)
+    monkeypatch.setattr(quantized, "scale_gradients", lambda network, scales: None)
+    _, plain = weights_after(tmp_path / "b", 1e-3)
+    moved = [(w[f"network.{key}"] - first[f"network.{key}"]).double().norm() for w in (scaled, plain)]
+    assert moved[0] > 0
+    assert (moved[0] / moved[1]).item() == pytest.approx(scale, rel=0.01)
+
+
+def test_no_learning_rate_makes_a_step_negative(tmp_path: Path) -> None:
+    first, last = weights_after(tmp_path, 100.0)
+    steps = [key for key in first if "steps." in key]
+    assert all((last[key] >= first[key] / 2).all() for key in steps)
+    assert any((last[key] == first[key] / 2).any() for key in steps)
 
 
 @pytest.mark.parametrize("kind", ["soft", "sine", "dsq", "ewgs", "pact"])
