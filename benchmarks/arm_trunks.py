@@ -5,7 +5,7 @@ the same float network with random weights. Before anything is counted each peer
 network's, and qgait's bundle passes its self-test.
 
 qgait: once with 1 frame and once with 3; half the difference is a frame, exact. The peers: with 1 frame and with 11,
-the lower of two counts each, because ONNX Runtime's start-up varies by up to ten million instructions; a tenth of the
+the lower of two counts each, because ONNX Runtime's start-up varies by over ten million instructions; a tenth of the
 difference is a frame.
 """
 
