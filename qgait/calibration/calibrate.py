@@ -17,7 +17,8 @@ from qgait.models.layers import INPUT, Layer, activate
 from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.simulated import SimulatedNetwork, _Simulated, quantized_tensors
+from qgait.quantizers.level_arithmetic import LevelArithmetic, quantized_tensors
+from qgait.quantizers.simulated import SimulatedNetwork
 
 Clip = NDArray[np.uint8]
 FRAMES = 12  # of every clip, evenly spaced
@@ -166,23 +167,23 @@ def _choose_grids(
     return grids, steps, drift
 
 
-class _CorrectingBiases(_Simulated):
+class _CorrectingBiases(LevelArithmetic):
     """Runs the network once; every layer's bias is corrected before its codes are made and passed on."""
 
     def __init__(self, network: SimulatedNetwork, means: dict[str, Tensor]) -> None:
         super().__init__(network, torch.float32)
         self.means = means
 
-    def _requantize(self, layer: Layer, acc: Tensor, multiplier: Tensor) -> Tensor:
+    def requantize(self, layer: Layer, acc: Tensor, multiplier: Tensor) -> Tensor:
         if layer.weight is not None:
-            scale = self.net._accumulator_step(layer)
+            scale = self.net.accumulator_step(layer)
             mean = (acc.mean((0, 2, 3)) if acc.ndim == 4 else acc.mean(0)).double() * scale
             bias = self.net.biases[layer.name.replace(".", "/")]
             before = self.net.bias_levels(layer)
             bias += (self.means[layer.name] - mean).float()
             change = (self.net.bias_levels(layer) - before).to(acc.dtype)
             acc = acc + (change.view(1, -1, 1, 1) if acc.ndim == 4 else change)
-        return super()._requantize(layer, acc, multiplier)
+        return super().requantize(layer, acc, multiplier)
 
 
 def _correct_biases(network: SimulatedNetwork, frames: Tensor, means: dict[str, Tensor]) -> None:

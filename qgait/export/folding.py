@@ -59,7 +59,7 @@ def _tensor(network: SimulatedNetwork, name: str, per_frame: bool) -> Tensor:
 
 def _operators(network: SimulatedNetwork, layer: Layer) -> list[Op]:
     """The operator of a layer, with a table behind it where its activation is one."""
-    from qgait.quantizers.simulated import has_table
+    from qgait.quantizers.level_arithmetic import has_table
 
     result = f"{layer.name}.pre" if has_table(layer) else layer.name
     main = _operator(network, layer, result)

@@ -18,7 +18,7 @@ import torch
 from qgait.errors import QgaitError
 from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.simulated import SimulatedNetwork, _bias
+from qgait.quantizers.simulated import SimulatedNetwork, initial_bias
 
 FORMAT = 1
 _LAYER_FIELDS = ("kind", "name", "inputs", "per_frame", "activation", "stride", "padding", "kernel", "bins")
@@ -34,7 +34,7 @@ def save(network: SimulatedNetwork, path: Path) -> None:
             tensors[f"weight:{layer.name}"] = network.weights[_key(layer.name)]
             tensors[f"bias:{layer.name}"] = network.biases[_key(layer.name)]
             # in a trained network the bias before correction is no longer that of these weights
-            bias = network.biases[_key(layer.name)].clone() if network.trained else _bias(layer)
+            bias = network.biases[_key(layer.name)].clone() if network.trained else initial_bias(layer)
             tensors[f"float_bias:{layer.name}"] = bias
             tensors[f"weight_step:{layer.name}"] = network.weight_steps[_key(layer.name)]
     for name in network.grids:

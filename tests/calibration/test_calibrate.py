@@ -12,7 +12,8 @@ from qgait.errors import QgaitError
 from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Recipe
-from qgait.quantizers.simulated import SimulatedNetwork, _Simulated
+from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.simulated import SimulatedNetwork
 
 
 def observer(values: np.ndarray) -> Observer:
@@ -109,16 +110,16 @@ def test_bias_correction_brings_channel_means_to_those_of_float(bits: str) -> No
     assert error["corrected"] < error["plain"] / 3
 
 
-class _Watched(_Simulated):
+class _Watched(LevelArithmetic):
     def __init__(self, net: SimulatedNetwork, watch: object) -> None:
         super().__init__(net, torch.float32)
         self.watch = watch
 
-    def _requantize(self, layer, acc, multiplier):  # type: ignore[no-untyped-def]
+    def requantize(self, layer, acc, multiplier):  # type: ignore[no-untyped-def]
         if layer.weight is not None:
-            scale = self.net._accumulator_step(layer)
+            scale = self.net.accumulator_step(layer)
             self.watch(f"{layer.name}.pre", acc * (scale.view(1, -1, 1, 1) if acc.ndim == 4 else scale))  # type: ignore[operator]
-        return super()._requantize(layer, acc, multiplier)
+        return super().requantize(layer, acc, multiplier)
 
 
 def _channel_means(net: SimulatedNetwork, frames: torch.Tensor, make) -> dict[str, torch.Tensor]:  # type: ignore[no-untyped-def]
