@@ -61,6 +61,7 @@ def train(
     from qgait.data.opengait import Dataset
     from qgait.errors import QgaitError
     from qgait.models import checkpoint
+    from qgait.models.gaitbase import GaitBase
     from qgait.models.registry import build
     from qgait.training.loop import CHECKPOINT, Settings
     from qgait.training.loop import train as run
@@ -103,10 +104,9 @@ def train(
         raise QgaitError(f"'{milestones}' is not a list of iterations.", "write for example 10000,20000.") from error
     sequences = Dataset.open(data, partition).train
     classes = len({sequence.subject for sequence in sequences})
-    if init is not None:
-        network = checkpoint.load(init, model)
-    else:
-        network = build(model, classes=classes) if model == "gaitbase" else build(model)
+    network = build(model) if init is None else checkpoint.load(init, model if "model" in given else None)
+    if isinstance(network, GaitBase):
+        network.new_classifier(classes)
     settings = Settings(
         iterations=iterations,
         people=people,

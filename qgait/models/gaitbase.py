@@ -28,9 +28,14 @@ class GaitBase(Backbone):
         super().__init__()
         self.Backbone = SetBlock(_ResNet9(channels))
         self.FCs = SeparateFCs(PARTS, channels[-1], embedding)
-        if classes is not None:
-            self.BNNecks = SeparateBNNecks(PARTS, embedding, classes)
         initialise(self)
+        if classes is not None:
+            self.new_classifier(classes)
+
+    def new_classifier(self, classes: int) -> None:
+        """A fresh BNNeck for ``classes`` people, which training needs and inference does not."""
+        self.BNNecks = SeparateBNNecks(PARTS, self.FCs.fc_bin.shape[2], classes)
+        initialise(self.BNNecks)
 
     def run(self, ops: Operators[T], frames: T) -> T:
         """See ``Backbone.run``."""

@@ -88,3 +88,16 @@ def test_bits_without_a_float_network_are_refused(
 ) -> None:
     assert run(["train", "--data", str(walkers), "--out", str(tmp_path), "--bits", "w4a4"]) == 2
     assert "name its checkpoint with --init" in capsys.readouterr().err
+
+
+def test_float_training_goes_on_from_a_checkpoint_with_a_classifier_for_the_new_people(
+    walkers: Path, tmp_path: Path
+) -> None:
+    start = small_model("gaitbase", classes=9)
+    checkpoint.save(start, tmp_path / "nine.pt")
+    assert train(walkers, tmp_path / "nine.pt", tmp_path / "run", *SMALL) == 0
+    trained = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
+    assert trained["BNNecks.fc_bin"].shape[2] == 3, "the data show three people"
+    stem = "Backbone.forward_block.conv1.conv.weight"
+    moved = (trained[stem] - start.state_dict()[stem]).abs().max()
+    assert 0 < moved < 0.1, "it starts where the checkpoint ends"
