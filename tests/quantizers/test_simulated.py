@@ -9,7 +9,7 @@ from small_networks import clips, network
 
 from qgait.export.folding import fold
 from qgait.export.graph import Conv2d, Table
-from qgait.fixedpoint import decode_multiplier
+from qgait.fixedpoint import decode_multiplier, real_multiplier
 from qgait.quantizers import float_arithmetic
 from qgait.runtime import reference
 
@@ -66,6 +66,16 @@ def test_folded_multipliers_are_those_of_the_simulation() -> None:
             np.testing.assert_array_equal(
                 decode_multiplier(op.requant.multiplier, op.requant.shift), net.multiplier(layer).detach().numpy()
             )
+
+
+def test_multipliers_are_those_of_the_integer_rule() -> None:
+    net = network("gaitset")
+    for layer in net.layers:
+        if layer.kind != "conv":
+            continue
+        s_in, s_out = net.step(layer.inputs[0]).item(), net.step(f"{layer.name}.pre").item()
+        expected = real_multiplier(s_in, net.weight_steps[layer.name].detach().numpy(), s_out)
+        np.testing.assert_array_equal(net.multiplier(layer).detach().numpy(), expected)
 
 
 def test_the_leaky_table_rises_and_its_positive_side_is_nearly_linear() -> None:
