@@ -18,7 +18,7 @@ from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Grid, Recipe
 from qgait.quantizers.level_arithmetic import LevelArithmetic, quantized_tensors
-from qgait.quantizers.simulated import SimulatedNetwork
+from qgait.quantizers.simulated import SimulatedNetwork, parameter_key
 
 Clip = NDArray[np.uint8]
 FRAMES = 12  # of every clip, evenly spaced
@@ -178,7 +178,7 @@ class _CorrectingBiases(LevelArithmetic):
         if layer.weight is not None:
             scale = self.net.accumulator_step(layer)
             mean = (acc.mean((0, 2, 3)) if acc.ndim == 4 else acc.mean(0)).double() * scale
-            bias = self.net.biases[layer.name.replace(".", "/")]
+            bias = self.net.biases[parameter_key(layer.name)]
             before = self.net.bias_levels(layer)
             bias += (self.means[layer.name] - mean).float()
             change = (self.net.bias_levels(layer) - before).to(acc.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from qgait.commands.output import console, progress
 from qgait.errors import QgaitError
+from qgait.files import replace_file
 
 
 @click.command()
@@ -43,12 +45,8 @@ def embed(model: Path, silhouettes: tuple[Path, ...], out: Path, level: str, run
         report("embedding", len(clips), len(clips))
     if out.suffix != ".npz":
         raise QgaitError(f"{out} does not end in .npz.", "name the output something.npz.")
-    temporary = out.with_name(out.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    replace_file(out, content.getbuffer())
     shape = list(arrays["embeddings"].shape)
     console.print(f"Wrote {out}: {shape} embeddings of {embedder.model}, {embedder.level} by {embedder.runtime}.")

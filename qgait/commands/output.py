@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from qgait.files import replace_file
+
 Report = Callable[[str, int, int], None]
 
 console = Console(highlight=False)
@@ -31,14 +33,8 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
 
 def write_json(path: Path | None, facts: dict[str, Any]) -> None:
     """Writes ``facts`` to ``path`` in one move, when a path was given."""
-    if path is None:
-        return
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(json.dumps(facts, indent=1) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if path is not None:
+        replace_file(path, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 @contextmanager

@@ -6,7 +6,6 @@ Each frame is aligned by :mod:`qgait.data.align`; only reading pictures needs Op
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import re
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from qgait.data.align import align
 from qgait.data.folders import IMAGES, check_folder, sequence_folders, wrong_layout
 from qgait.data.processes import run_each
 from qgait.errors import QgaitError
+from qgait.files import replace_file
 
 SHORT = 5
 
@@ -121,12 +121,7 @@ def _one(pictures: list[Path], target: Path) -> tuple[int, str | None]:
 def write_sequence(frames: NDArray[np.uint8], target: Path) -> None:
     """Pickle uint8 [n, 64, 64] to ``target`` as OpenGait reads it, in one move."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(pickle.dumps(frames, protocol=4))
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(target, pickle.dumps(frames, protocol=4))
 
 
 def number_order(name: str) -> list[tuple[int, str]]:

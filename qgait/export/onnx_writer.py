@@ -6,7 +6,6 @@ parameters. What a reader needs beyond the nodes is in the metadata (``onnx_meta
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import onnx
@@ -21,6 +20,7 @@ from qgait.export.onnx_metadata import metadata_of, set_metadata
 from qgait.export.onnx_names import EMBEDDING, FRAMES, INPUT
 from qgait.export.onnx_nodes import NodeList
 from qgait.export.onnx_requant import DOMAIN, OPSET, requant_function
+from qgait.files import replace_file
 
 IR_VERSION = 10
 
@@ -61,12 +61,8 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
     Raises QgaitError when the folder is missing or cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(model.SerializeToString())
-        part.replace(path)
+        replace_file(path, model.SerializeToString())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise QgaitError(f"Cannot write {path}: {reason}.", "give a path in a folder that can be written.") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import io
-import os
 import re
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from qgait.errors import QgaitError
+from qgait.files import replace_file
 from qgait.models.identify import check_names, config_of, recognise
 from qgait.models.layers import Backbone
 from qgait.models.registry import BACKBONES, build
@@ -62,18 +62,14 @@ def save(model: nn.Module, path: str | Path, **training_state: Any) -> None:
     ``training_state`` are further entries: optimizer, scheduler, iteration, training.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     content = io.BytesIO()
     torch.save({"model": model.state_dict(), **training_state}, content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.getbuffer())
-        temporary.replace(path)
+        replace_file(path, content.getbuffer())
     except OSError as error:
         problem = f"{path} cannot be written: {error.strerror}."
         raise QgaitError(problem, "free some space, or choose a folder that can be written to.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> object:

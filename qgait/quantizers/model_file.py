@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from qgait.errors import QgaitError
+from qgait.files import replace_file
 from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.simulated import SimulatedNetwork, initial_bias
+from qgait.quantizers.simulated import SimulatedNetwork, initial_bias, parameter_key
 
 FORMAT = 1
 _LAYER_FIELDS = ("kind", "name", "inputs", "per_frame", "activation", "stride", "padding", "kernel", "bins")
@@ -31,14 +32,14 @@ def save(network: SimulatedNetwork, path: Path) -> None:
     tensors = {}
     for layer in network.layers:
         if layer.weight is not None:
-            tensors[f"weight:{layer.name}"] = network.weights[_key(layer.name)]
-            tensors[f"bias:{layer.name}"] = network.biases[_key(layer.name)]
+            tensors[f"weight:{layer.name}"] = network.weights[parameter_key(layer.name)]
+            tensors[f"bias:{layer.name}"] = network.biases[parameter_key(layer.name)]
             # in a trained network the bias before correction is no longer that of these weights
-            bias = network.biases[_key(layer.name)].clone() if network.trained else initial_bias(layer)
+            bias = network.biases[parameter_key(layer.name)].clone() if network.trained else initial_bias(layer)
             tensors[f"float_bias:{layer.name}"] = bias
-            tensors[f"weight_step:{layer.name}"] = network.weight_steps[_key(layer.name)]
+            tensors[f"weight_step:{layer.name}"] = network.weight_steps[parameter_key(layer.name)]
     for name in network.grids:
-        tensors[f"step:{name}"] = network.steps[_key(name)]
+        tensors[f"step:{name}"] = network.steps[parameter_key(name)]
     description = {
         "format": FORMAT,
         "model": network.model,
@@ -53,12 +54,7 @@ def save(network: SimulatedNetwork, path: Path) -> None:
         {name: value.detach().float().contiguous().cpu() for name, value in tensors.items()},
         {"qgait": json.dumps(description)},
     )
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, data)
 
 
 def load(path: Path) -> SimulatedNetwork:
@@ -118,10 +114,6 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path
     with torch.no_grad():
         for layer in layers:
             if layer.weight is not None:
-                network.biases[_key(layer.name)].copy_(tensors[f"bias:{layer.name}"])
+                network.biases[parameter_key(layer.name)].copy_(tensors[f"bias:{layer.name}"])
     network.trained = bool(description.get("trained", False))
     return network.eval()
-
-
-def _key(name: str) -> str:
-    return name.replace(".", "/")

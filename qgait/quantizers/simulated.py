@@ -190,15 +190,20 @@ def initial_bias(layer: Layer) -> Tensor:
 
 
 def parameters(tensors: dict[str, Tensor | None]) -> nn.ParameterDict:
-    """Parameter names may not hold dots; layer names do."""
+    """Float32 parameters under the names of layers or tensors."""
     return nn.ParameterDict(
         {
-            key.replace(".", "/"): nn.Parameter(value.detach().float().clone())
+            parameter_key(key): nn.Parameter(value.detach().float().clone())
             for key, value in tensors.items()
             if value is not None
         }
     )
 
 
+def parameter_key(name: str) -> str:
+    """A layer's or tensor's name as torch allows it: parameter names may not hold dots."""
+    return name.replace(".", "/")
+
+
 def parameter(tensors: nn.ParameterDict, name: str) -> Tensor:
-    return tensors[name.replace(".", "/")]
+    return tensors[parameter_key(name)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qgait.files import replace_file
 from qgait.report import edges
 
 FOLDER = Path(__file__).parent
@@ -16,13 +17,7 @@ NOTHING = "–"
 
 def render(facts: Mapping[str, Any], path: Path) -> None:
     """Writes the report of ``facts`` (see ``qgait.commands.demo``) to ``path`` in one move."""
-    text = html(facts)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, html(facts).encode())
 
 
 def html(facts: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from qgait.quantizers.grid import weight_limit
-from qgait.quantizers.simulated import SimulatedNetwork
+from qgait.quantizers.simulated import SimulatedNetwork, parameter_key
 
 SMALLEST = 1e-8
 
@@ -25,7 +25,7 @@ def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, 
     for layer in network.layers:
         if layer.weight is not None:
             features = layer.weight.shape[1:].numel() if layer.kind == "conv" else layer.weight.shape[1]
-            scales[f"weight_steps.{_key(layer.name)}"] = 1 / math.sqrt(
+            scales[f"weight_steps.{parameter_key(layer.name)}"] = 1 / math.sqrt(
                 features * weight_limit(network.weight_bits[layer.name])
             )
     for name, grid in network.grids.items():
@@ -33,7 +33,7 @@ def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, 
         features = math.prod(shape) if len(shape) == 3 else shape[1]
         largest = max(grid.max_level, 1)
         clips = learns_clips and not name.endswith(".pre")
-        scales[f"steps.{_key(name)}"] = 1 / largest**2 if clips else 1 / math.sqrt(features * largest)
+        scales[f"steps.{parameter_key(name)}"] = 1 / largest**2 if clips else 1 / math.sqrt(features * largest)
     return scales
 
 
@@ -73,7 +73,3 @@ def parameter_groups(
         {"params": [*network.weight_steps.values(), *kept], "weight_decay": 0.0},
     ]
     return groups
-
-
-def _key(name: str) -> str:
-    return name.replace(".", "/")

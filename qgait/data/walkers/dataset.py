@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from qgait.data.walkers.camera import VIEWS
 from qgait.data.walkers.sequence import CONDITIONS, silhouettes, stream
 from qgait.errors import QgaitError
+from qgait.files import replace_file
 
 # Raised whenever the same seed gives other silhouettes than before.
 VERSION = 4
@@ -120,6 +120,4 @@ def _label(root: Path, seed: int, frames: int) -> None:
 
 def _write(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    replace_file(file, content)
