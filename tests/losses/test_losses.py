@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from qgait.losses.cross_entropy import cross_entropy_loss
-from qgait.losses.triplet import part_distances, triplet_loss
+from qgait.losses.distances import part_distances
+from qgait.losses.triplet import triplet_loss
 
 
 def batch(labels: list[int], parts: int = 3, channels: int = 5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
