@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from qgait.data import opengait
+from qgait.data.augmentations import Augmentations
 from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
 from qgait.losses.cross_entropy import cross_entropy_loss
@@ -74,7 +75,7 @@ def train(
     torch.manual_seed(settings.seed)
     model.to(device, memory_format=_memory_format(model))
     sampling = FrameSampling(frames=settings.frames)
-    batches = Batches(sequences, settings.people, settings.clips, sampling, settings.seed)
+    batches = Batches(sequences, settings.people, settings.clips, sampling, Augmentations(), settings.seed)
     _check_classifier(model, batches.classes)
     optimizer = _optimizer(model, settings)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(settings.milestones), 0.1)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from qgait.calibration.calibrate import FRAMES, calibrate
 from qgait.data import opengait
+from qgait.data.augmentations import Augmentations
 from qgait.data.frames import FrameSampling
 from qgait.data.selection import load_clips, spread
 from qgait.errors import QgaitError
@@ -77,7 +78,7 @@ def train_quantized(
     if path.exists() and not resume:
         raise QgaitError(f"There already is a run in {folder}.", "resume it, or name another folder.")
     sampling = FrameSampling(frames=settings.frames)
-    batches = Batches(sequences, settings.people, settings.clips, sampling, settings.seed)
+    batches = Batches(sequences, settings.people, settings.clips, sampling, Augmentations(), settings.seed)
     _check_classifier(model, batches.classes)
     chosen = spread(sequences, settings.calibration_clips)
     clips = load_clips(chosen)
