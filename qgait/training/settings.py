@@ -21,6 +21,21 @@ Tensors = Literal["weights", "activations"]
 FirstLast = Literal["8", "same"]
 
 
+def _choose(value: object, choices: object, what: str) -> None:
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise QgaitError(f"There is no {what} called {value!r}.", f"choose one of {', '.join(allowed)}.")
+
+
+def _check_run(iterations: int, precision: object, save_every: int, evaluate_every: int) -> None:
+    if iterations < 1:
+        raise QgaitError(f"{iterations} iterations are no training.", "ask for one or more.")
+    _choose(precision, Precision, "precision")
+    if save_every < 1 or evaluate_every < 0:
+        problem = f"Saving every {save_every} and evaluating every {evaluate_every} iterations is impossible."
+        raise QgaitError(problem, "save every 1 or more; evaluate every 0 (at the end alone) or more.")
+
+
 @dataclass(frozen=True)
 class BatchSettings:
     """A batch: ``clips`` sequences of each of ``people``, and which of their frames."""
@@ -160,18 +175,3 @@ class QuantizedSettings:
     def iterations(self) -> int:
         """Of both stages."""
         return self.stages.first.iterations + self.stages.second.iterations
-
-
-def _choose(value: object, choices: object, what: str) -> None:
-    allowed = get_args(choices)
-    if value not in allowed:
-        raise QgaitError(f"There is no {what} called {value!r}.", f"choose one of {', '.join(allowed)}.")
-
-
-def _check_run(iterations: int, precision: object, save_every: int, evaluate_every: int) -> None:
-    if iterations < 1:
-        raise QgaitError(f"{iterations} iterations are no training.", "ask for one or more.")
-    _choose(precision, Precision, "precision")
-    if save_every < 1 or evaluate_every < 0:
-        problem = f"Saving every {save_every} and evaluating every {evaluate_every} iterations is impossible."
-        raise QgaitError(problem, "save every 1 or more; evaluate every 0 (at the end alone) or more.")
