@@ -10,6 +10,8 @@ clip.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -126,12 +128,20 @@ class SimulatedNetwork(nn.Module):
 
     # Execution -------------------------------------------------------------------------------------------------
 
-    def forward(self, frames: Tensor, dtype: torch.dtype = torch.float32, chunk: int | None = None) -> Tensor:
+    def forward(
+        self,
+        frames: Tensor,
+        dtype: torch.dtype = torch.float32,
+        chunk: int | None = None,
+        lengths: Sequence[int] | None = None,
+    ) -> Tensor:
         """Silhouettes [n, s, H, W], values 0..255, to embedding levels [n, P, C] in ``dtype``.
+
+        n clips of several ``lengths`` come one after the other: frames [1, sum(lengths), H, W].
 
         Real embeddings are ``levels * network.embedding_step()[:, None]``.
         """
-        return traversal.run(self.layers, frames.to(dtype), LevelArithmetic(self, dtype), chunk)
+        return traversal.run(self.layers, frames.to(dtype), LevelArithmetic(self, dtype), chunk, lengths=lengths)
 
     def embedding_step(self) -> Tensor:
         """The step of every part, float64 [P]."""
