@@ -55,7 +55,7 @@ def center_ranked_loss(
         own = classes[:, None] == labels
         centres = torch.einsum("yn,npc->ypc", own.to(x.dtype) / sizes[:, None], x)
         distances = part_distances(centres.detach() if detach_center else centres, x)  # [P, labels, n]
-        return _ranked(distances, own, sizes, mode, margin, temperature, alpha).mean()
+        return _ranked(distances, own, sizes.to(distances.dtype), mode, margin, temperature, alpha).mean()
 
 
 def _ranked(
