@@ -137,7 +137,7 @@ def test_wrong_values_are_one_sentence_with_the_key_and_an_example(
         ({"inner": {"wieght": 1}}, "inner.wieght", "inner.weight"),
         ({"inner": {"weights": {"x": 1}}}, "inner.weights", "inner.weight"),
         ({"weight": 1}, "weight", "inner.weight"),
-        ({"qq": {"kind": 1}}, "qq", "inner.kind"),
+        ({"qq": {"kind": 1}}, "qq", "kinds"),
         ({"inner": {"steps": 1}}, "inner.steps", "steps"),
         ({"limt": 1}, "limt", "limit"),
         ({5: 1}, "5", ""),
