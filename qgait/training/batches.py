@@ -76,6 +76,8 @@ class Batches:
                 f"A batch of {people} x {clips} clips cannot be shared evenly by {world} processes.",
                 f"choose numbers of people and clips whose product is a multiple of {world}.",
             )
+        if cache is not None and augmentations.wide and not cache.wide:
+            raise ValueError(f"perspective needs 64 columns, and {cache.path} holds 44")
         subjects = sorted({s.subject for s in sequences})
         place = {subject: i for i, subject in enumerate(subjects)}
         self.classes = len(subjects)
