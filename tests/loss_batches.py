@@ -1,11 +1,37 @@
-"""Batches for tests of losses, and losses as plain loops over samples, whose gradient is autograd's."""
+"""The losses of embeddings by name, batches for them, and a plain loop over samples, whose gradient is autograd's."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from qgait.losses.center_ranked import MODES, center_ranked_loss
+from qgait.losses.generalized_inter_class import pairwise_softmax_loss, uniformity_loss, weighted_margin_loss
+from qgait.losses.triplet import triplet_loss
+
 LABELS = [4, 0, 0, 4, 7, 4, 0]  # in no order; a label of one sample, and two of three
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def triplet(embeddings: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
+    """The triplet loss without the share of active triplets."""
+    return triplet_loss(embeddings, labels, margin)[0]
+
+
+LOSSES: dict[str, Loss] = {
+    "triplet": triplet,
+    "weighted_margin": weighted_margin_loss,
+    "softmax": pairwise_softmax_loss,
+    "softmax of cosines": partial(pairwise_softmax_loss, normalize=True),
+    "filtered softmax": partial(pairwise_softmax_loss, filter_part=1),
+    "uniformity": uniformity_loss,
+    **{f"center {mode}": partial(center_ranked_loss, mode=mode) for mode in MODES},
+    "center of directions": partial(center_ranked_loss, normalize=True),
+}
 
 
 def batch(labels: list[int] = LABELS, parts: int = 3, channels: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
