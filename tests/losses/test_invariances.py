@@ -107,6 +107,15 @@ def test_one_clip_a_person_is_a_batch_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_value_that_is_not_finite_is_seen_in_the_loss(name: str, value: float) -> None:
+    embeddings, labels = batch()
+    with torch.no_grad():
+        embeddings[2, 1, 3] = value
+        assert not torch.isfinite(LOSSES[name](embeddings, labels))
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_autocast_changes_no_bit_and_half_precision_is_widened(name: str) -> None:
     embeddings, labels = batch()
     embeddings = embeddings.detach().bfloat16().requires_grad_()
@@ -116,6 +125,27 @@ def test_autocast_changes_no_bit_and_half_precision_is_widened(name: str) -> Non
     found = value_and_gradient(loss, embeddings)
     assert loss.dtype == torch.float32 and found[1].dtype == torch.bfloat16
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "uniformity"])  # which moves people, not clips
+def test_descent_brings_the_clips_of_a_person_together(name: str) -> None:
+    labels = torch.arange(12) // 4
+    embeddings, _ = batch(labels.tolist(), parts=2)
+    directions = name in OF_DIRECTIONS
+
+    def recognised() -> float:
+        with torch.no_grad():
+            x = torch.nn.functional.normalize(embeddings, dim=-1) if directions else embeddings
+            distances = torch.cdist(x.transpose(0, 1), x.transpose(0, 1)) + 99 * torch.eye(12)
+            return (labels[distances.argmin(-1)] == labels).double().mean().item()
+
+    assert recognised() < 0.5
+    optimizer = torch.optim.Adam([embeddings], 0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        LOSSES[name](embeddings, labels).backward()
+        optimizer.step()
+    assert recognised() > 0.8  # the mean mode tolerates one clip that is off
 
 
 def test_the_batch_has_people_with_one_and_with_three_clips() -> None:
