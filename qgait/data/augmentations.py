@@ -19,6 +19,7 @@ from qgait.data.opencv import opencv
 from qgait.data.silhouettes import HEIGHT, WIDTH, Clip, cut
 from qgait.errors import QgaitError
 
+_CHANNELS = 32
 _TRIALS = 100  # to place a rectangle that fits
 _PROBABILITIES = ("perspective", "flip", "rotate", "erase", "affine")
 
@@ -136,9 +137,20 @@ class Augmentations:
 
 
 def _warp(clip: Clip, warp: Callable[..., Any], matrix: NDArray[np.float64]) -> Clip:
-    # frame by frame: OpenCV takes frames as channels too, but then interpolates less exactly
-    size = (clip.shape[2], clip.shape[1])
-    return np.stack([warp(np.ascontiguousarray(frame), matrix, size) for frame in clip])
+    """OpenCV's ``warp`` of every frame, 32 at a time as the channels of one picture, which is six times faster.
+
+    It is always 32: for 1, 3 or 4 channels OpenCV 5 computes in another way, and a frame's result must not depend on
+    how many come with it. With 32 it places pixels to 1/32, as OpenCV 4 does.
+    """
+    frames, rows, columns = clip.shape
+    result = np.empty_like(clip, order="C")
+    for start in range(0, frames, _CHANNELS):
+        piece = clip[start : start + _CHANNELS]
+        channels = np.zeros((rows, columns, _CHANNELS), np.uint8)
+        channels[..., : len(piece)] = piece.transpose(1, 2, 0)
+        warped = warp(channels, matrix, (columns, rows))
+        result[start : start + _CHANNELS] = warped[..., : len(piece)].transpose(2, 0, 1)
+    return result
 
 
 def _opencv() -> Any:

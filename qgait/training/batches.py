@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,7 +24,7 @@ from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.data.silhouettes import Clip
 from qgait.errors import QgaitError
 
-AHEAD = 2
+AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Batch:
 class _Coming:
     """A batch on its way, and the generator's states before and after it was drawn."""
 
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
     batch: Future[Batch]
 
 
@@ -54,8 +54,8 @@ class Batches:
 
     ``rng`` is all the state there is: it stands after the last batch that ``draw`` returned, however many have been
     loaded ahead, and whoever sets its state goes on from there. Of ``world`` processes each one is given the same
-    arguments but its ``rank``, draws the same P x K clips, and loads those at ``[rank::world]``. A thread loads
-    ``ahead`` batches before they are asked for; it ends with ``close``, a ``with`` block, or the object itself.
+    arguments but its ``rank``, draws the same P x K clips, and loads those at ``[rank::world]``. ``ahead`` batches are
+    loaded before they are asked for, each by its own thread; these end with ``close``, a ``with`` block, or the object.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Batches:
         self._choices = triplet_batches(self._labels.tolist(), people, clips, self._drawing)
         self._coming: deque[_Coming] = deque()
         self._ahead = ahead
-        self._loader = ThreadPoolExecutor(1, "batches")
+        self._loader = ThreadPoolExecutor(max(1, ahead), "batches")
         if rank == 0:
             self._say_what_repeats(people, clips)
 
@@ -108,7 +108,7 @@ class Batches:
         return batch
 
     def close(self) -> None:
-        """Ends the thread. Nothing can be drawn afterwards."""
+        """Ends the threads. Nothing can be drawn afterwards."""
         self._forget()
         self._loader.shutdown()
 
@@ -121,7 +121,7 @@ class Batches:
         self.close()
 
     def _begin(self) -> None:
-        """Draws a batch, which is quick, and lets the thread load it."""
+        """Draws a batch, which is quick, and lets a thread load it."""
         before = self._drawing.bit_generator.state
         chosen = next(self._choices)
         seeds = self._drawing.integers(2**63, size=len(chosen))

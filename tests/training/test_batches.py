@@ -193,11 +193,11 @@ def test_the_thread_ends_with_the_batches() -> None:
     assert settles(0)
     with batches() as inside:
         inside.draw()
-        assert loaders() == 1
+        assert loaders() >= 1
     assert loaders() == 0
     dropped = batches()
     dropped.draw()
-    assert loaders() == 1
+    assert loaders() >= 1
     del dropped
     gc.collect()
     assert settles(0)
