@@ -77,9 +77,10 @@ def calibrate(
 
 
 def weight_bits(layers: list[Layer], recipe: Recipe) -> dict[str, int]:
-    """The first convolutions (those that read the silhouette) and part_linear layers keep 8 bits."""
+    """By layer: first convolutions (those that read the silhouette) and part_linear layers follow ``first_last``."""
+    ends = 8 if recipe.first_last == "8" else recipe.weights
     return {
-        layer.name: 8 if INPUT in layer.inputs or layer.kind == "part_linear" else recipe.weights
+        layer.name: ends if INPUT in layer.inputs or layer.kind == "part_linear" else recipe.weights
         for layer in layers
         if layer.weight is not None
     }
