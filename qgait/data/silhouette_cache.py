@@ -202,9 +202,12 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        for left in folder.glob(f".{path.name}.*"):
-            left.unlink()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            for left in folder.glob(f".{path.name}.*"):
+                left.unlink()
+        except OSError as error:
+            raise _unwritable(path, error) from error
         yield
     finally:
         os.close(handle)
