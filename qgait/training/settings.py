@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from qgait.data.augmentations import Augmentations
 from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
 from qgait.losses.inter_class_distance import Pairs, Penalty
@@ -38,11 +39,12 @@ def _check_run(iterations: int, precision: object, save_every: int, evaluate_eve
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """A batch: ``clips`` sequences of each of ``people``, and which of their frames."""
+    """A batch: ``clips`` sequences of each of ``people``, which of their frames, and how these are changed."""
 
     people: int = 8
     clips: int = 16
     sampling: FrameSampling = FrameSampling()  # noqa: RUF009 - it is frozen
+    augmentations: Augmentations = Augmentations()  # noqa: RUF009
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,10 @@ class QuantizedSettings:
         if str(self.first_last) == "fp":
             problem = "The first and the last layer cannot stay in floating point: an integer-only network has none."
             raise QgaitError(problem, "use 8 or same.")
+        if self.precision == "float16":
+            raise QgaitError(
+                "Quantized training has no float16: its accumulators overflow.", "use bfloat16 or float32."
+            )
         _choose(self.first_last, FirstLast, "policy for the first and last layer")
         for tensor in self.tensors:
             _choose(tensor, Tensors, "kind of tensor")

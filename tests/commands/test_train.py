@@ -42,7 +42,7 @@ def test_a_trained_model_is_exported_verified_and_evaluated(
     assert "gaitbase w4a4: 3 iterations" in said and "Pearson" in said
     kept = torch.load(tmp_path / "quantized.pt", weights_only=True)
     assert "head.fc_bin" in kept["model"], "the checkpoint's classifier was trained along"
-    assert kept["quantized"]["settings"]["iterations"] == (2, 1)
+    assert kept["quantized"]["settings"]["stages"]["second"]["iterations"] == 1
 
     model, onnx = str(tmp_path / MODEL), str(tmp_path / "model.onnx")
     assert run(["export", model, "--out", onnx]) == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,29 +18,44 @@ import pytest
 import small_networks
 import torch
 from blob_walks import WALKS
-from float_models import small_model
 from parity import assert_codes_equal
+from tiny_runs import QUANTIZED, model, stages
 
+from qgait.calibration.report import CalibrationReport
 from qgait.errors import QgaitError
 from qgait.export.folding import fold
-from qgait.models.layers import Backbone
+from qgait.models.layers import Layer
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
+from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.runtime import reference
 from qgait.runtime.embedders import open_embedder
-from qgait.training import quantized
+from qgait.training import quantized, quantized_task
 from qgait.training.quantized import MODEL, train_quantized
-from qgait.training.quantized_checkpoint import CHECKPOINT, Run
-from qgait.training.stages import QuantizedSettings
+from qgait.training.quantized_checkpoint import CHECKPOINT
+from qgait.training.quantized_task import QuantizedTask
+from qgait.training.runner import Run
+from qgait.training.settings import Guidance
 
-SETTINGS = QuantizedSettings(
-    iterations=(3, 2), learning_rates=(1e-3, 1e-4), people=2, clips=2, frames=2, calibration_clips=9, save_every=1
-)
+SETTINGS = QUANTIZED
 W4A4 = Recipe(4, 4)
 
 
-def model(name: str = "gaitbase", seed: int = 0) -> Backbone:
-    return small_model(name, seed, **({"classes": 3} if name == "gaitbase" else {}))
+CALIBRATED: dict[tuple[str, str], tuple[SimulatedNetwork, CalibrationReport]] = {}
+
+
+@pytest.fixture(autouse=True)
+def calibrated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibration takes longer than the few iterations here, and is the same for the same network and bits."""
+
+    def calibrate(model: str, layers: list[Layer], clips: list[np.ndarray], recipe: Recipe) -> object:
+        key = (model + "".join(str(float(x.weight.sum())) for x in layers if x.weight is not None), str(recipe))
+        if key not in CALIBRATED:
+            CALIBRATED[key] = real(model, layers, clips, recipe)
+        return copy.deepcopy(CALIBRATED[key])
+
+    real = quantized.calibrate
+    monkeypatch.setattr(quantized, "calibrate", calibrate)
 
 
 @pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
@@ -61,16 +78,15 @@ class StopError(Exception):
 
 def stop_after(iteration: int, name: str, folder: Path) -> None:
     """Breaks off just before an iteration after the one whose checkpoint is wanted."""
-    step, calls = quantized._step, []
+    iterate = Run._iterate
 
-    def counting(*arguments: object) -> float:
-        calls.append(1)
-        if len(calls) == iteration + 1:
+    def counting(run: Run, number: int) -> object:
+        if number == iteration:
             raise StopError
-        return step(*arguments)  # type: ignore[arg-type]
+        return iterate(run, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantized, "_step", counting)
+        patch.setattr(Run, "_iterate", counting)
         with pytest.raises(StopError):
             train_quantized(model(name), WALKS, W4A4, SETTINGS, folder)
     assert not (folder / MODEL).exists()
@@ -78,15 +94,13 @@ def stop_after(iteration: int, name: str, folder: Path) -> None:
 
 KILLED = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from blob_walks import WALKS
-from float_models import small_model
+from tiny_runs import QUANTIZED, model, stages
 from qgait.quantizers.grid import Recipe
 from qgait.training.quantized import train_quantized
-from qgait.training.stages import QuantizedSettings
-settings = QuantizedSettings(iterations=(40, 20), learning_rates=(1e-3, 1e-4), people=2, clips=2, frames=2,
-                             calibration_clips=9, save_every=1)
-train_quantized(small_model("gaitbase", 0, classes=3), WALKS, Recipe(4, 4), settings, Path(sys.argv[1]))
+train_quantized(model(), WALKS, Recipe(4, 4), replace(QUANTIZED, stages=stages((40, 20))), Path(sys.argv[1]))
 """
 
 
@@ -107,7 +121,7 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     process.wait()
     done = iterations_in(folder / CHECKPOINT)
     assert 3 <= done < 60
-    settings = dataclasses.replace(SETTINGS, iterations=(40, 20), save_every=60)
+    settings = dataclasses.replace(SETTINGS, stages=stages((40, 20)), save_every=60)
     assert not (folder / MODEL).exists()
     resumed = train_quantized(model(), WALKS, W4A4, settings, folder, resume=True)
     whole = train_quantized(model(), WALKS, W4A4, settings, tmp_path / "whole")
@@ -154,7 +168,9 @@ def test_the_float_network_is_left_as_it_was(tmp_path: Path) -> None:
     assert not teacher.training
 
 
-LEARN = dataclasses.replace(SETTINGS, iterations=(24, 6), people=3, save_every=30)
+LEARN = dataclasses.replace(
+    SETTINGS, stages=stages((24, 6)), batch=dataclasses.replace(SETTINGS.batch, people=3), save_every=30
+)
 
 
 def test_the_loss_falls_and_the_classifier_is_trained_along(tmp_path: Path) -> None:
@@ -172,7 +188,7 @@ def test_guidance_brings_distances_closer_to_the_float_networks(tmp_path: Path) 
             small_networks.backbone("gaitset"),
             WALKS,
             Recipe(2, 2),
-            dataclasses.replace(LEARN, guidance=guidance),
+            dataclasses.replace(LEARN, guidance=Guidance(guidance)),
             tmp_path / str(guidance),
         )
         for guidance in (1.0, 0.0)
@@ -183,13 +199,13 @@ def test_guidance_brings_distances_closer_to_the_float_networks(tmp_path: Path) 
 
 
 def test_the_second_stage_starts_without_momentum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, states = quantized._step, []
+    update, states = QuantizedTask.update, []
 
-    def watching(run: Run, *rest: object) -> float:
-        states.append(len(run.optimizer.state) > 0)
-        return step(run, *rest)  # type: ignore[arg-type]
+    def watching(task: QuantizedTask, step: Callable[[], object]) -> None:
+        states.append(len(task.optimizer.state) > 0)
+        update(task, step)
 
-    monkeypatch.setattr(quantized, "_step", watching)
+    monkeypatch.setattr(QuantizedTask, "update", watching)
     train_quantized(model(), WALKS, W4A4, SETTINGS, tmp_path)
     assert states == [False, True, True, False, True]
 
@@ -197,7 +213,7 @@ def test_the_second_stage_starts_without_momentum(tmp_path: Path, monkeypatch: p
 def weights_after(folder: Path, rate: float) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """What is trained, before and after one iteration."""
     stop_after(0, "gaitbase", folder / "start")
-    settings = dataclasses.replace(SETTINGS, iterations=(1, 0), learning_rates=(rate, rate))
+    settings = dataclasses.replace(SETTINGS, stages=stages((1, 0), (rate, rate)))
     train_quantized(model(), WALKS, W4A4, settings, folder / "end")
     first, last = (torch.load(folder / f / CHECKPOINT, weights_only=True)["model"] for f in ("start", "end"))
     return first, last
@@ -205,9 +221,9 @@ def weights_after(folder: Path, rate: float) -> tuple[dict[str, torch.Tensor], d
 
 def test_steps_move_by_their_scaled_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, scale = "weight_steps.layer2_conv1", 1 / (4 * 9 * 7) ** 0.5  # 4 channels in, 3 x 3, levels up to 7
-    first, scaled = weights_after(tmp_path / "a", 1e-3)
-    monkeypatch.setattr(quantized, "scale_gradients", lambda network, scales: None)
-    _, plain = weights_after(tmp_path / "b", 1e-3)
+    first, scaled = weights_after(tmp_path / "a", 1e-4)
+    monkeypatch.setattr(quantized_task, "scale_gradients", lambda network, scales: None)
+    _, plain = weights_after(tmp_path / "b", 1e-4)
     moved = [(w[f"network.{key}"] - first[f"network.{key}"]).double().norm() for w in (scaled, plain)]
     assert moved[0] > 0
     assert (moved[0] / moved[1]).item() == pytest.approx(scale, rel=0.01)
@@ -224,7 +240,7 @@ def test_no_learning_rate_makes_a_step_negative(tmp_path: Path) -> None:
 def test_every_rival_trains_to_other_weights_than_straight_through(kind: str, tmp_path: Path) -> None:
     networks = []
     for name in ("straight", kind):
-        settings = dataclasses.replace(SETTINGS, iterations=(2, 1), surrogates=(name, name))
+        settings = dataclasses.replace(SETTINGS, stages=stages((2, 1), surrogates=(name, name)))
         result = train_quantized(model("gaitbase"), WALKS, W4A4, settings, tmp_path / name)
         assert np.isfinite(result.losses).all()
         networks.append(result.network.state_dict())
@@ -233,7 +249,7 @@ def test_every_rival_trains_to_other_weights_than_straight_through(kind: str, tm
 
 
 def test_divergence_stops_with_the_iteration_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    wild = dataclasses.replace(SETTINGS, learning_rates=(1e30, 1.0), save_every=1)
+    wild = dataclasses.replace(SETTINGS, stages=stages((3, 2), (1e30, 1.0)), save_every=1)
     with pytest.raises(QgaitError, match=r"not finite|loss is (nan|inf)") as caught:
         train_quantized(model("gaitset"), WALKS, W4A4, wild, tmp_path)
     assert "at iteration" in caught.value.problem
@@ -243,7 +259,7 @@ def test_divergence_stops_with_the_iteration_and_keeps_the_last_checkpoint(tmp_p
 
 
 def test_a_nan_gradient_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = quantized.inter_class_distance_loss, []
+    real, calls = quantized_task.inter_class_distance_loss, []
 
     def poisoned(student: torch.Tensor, *rest: object, **switches: object) -> torch.Tensor:
         calls.append(1)
@@ -252,7 +268,7 @@ def test_a_nan_gradient_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
             student.register_hook(lambda gradient: gradient * torch.nan)
         return loss
 
-    monkeypatch.setattr(quantized, "inter_class_distance_loss", poisoned)
+    monkeypatch.setattr(quantized_task, "inter_class_distance_loss", poisoned)
     settings = dataclasses.replace(SETTINGS, save_every=3)
     with pytest.raises(QgaitError, match=r"gradient is not finite at iteration 4 \(stage 2\)") as caught:
         train_quantized(model("gaitset"), WALKS, W4A4, settings, tmp_path)
@@ -264,7 +280,7 @@ def test_a_nan_gradient_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(QgaitError, match="There is no checkpoint"):
         train_quantized(model(), WALKS, W4A4, SETTINGS, tmp_path, resume=True)
-    short = dataclasses.replace(SETTINGS, iterations=(1, 0))
+    short = dataclasses.replace(SETTINGS, stages=stages((1, 0)))
     train_quantized(model(), WALKS, W4A4, short, tmp_path)
     with pytest.raises(QgaitError, match="already is a run"):
         train_quantized(model(), WALKS, W4A4, short, tmp_path)
@@ -272,8 +288,8 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
         train_quantized(model(), WALKS, Recipe(8, 8), short, tmp_path, resume=True)
     with pytest.raises(QgaitError, match="another float network"):
         train_quantized(model(seed=1), WALKS, W4A4, short, tmp_path, resume=True)
-    with pytest.raises(QgaitError, match=r"begun with guidance 1.0"):
-        other = dataclasses.replace(short, guidance=3.0)
+    with pytest.raises(QgaitError, match=r"begun with guidance.weight 1.0"):
+        other = dataclasses.replace(short, guidance=Guidance(3.0))
         train_quantized(model(), WALKS, W4A4, other, tmp_path, resume=True)
     torch.save({"model": {}}, tmp_path / CHECKPOINT)
     with pytest.raises(QgaitError, match="not written by quantized training"):
@@ -286,7 +302,7 @@ def test_a_classifier_for_other_people_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_trained_model_has_no_float_level_but_fake_and_int_agree(tmp_path: Path) -> None:
-    train_quantized(model("gaitset"), WALKS, W4A4, dataclasses.replace(SETTINGS, iterations=(1, 1)), tmp_path)
+    train_quantized(model("gaitset"), WALKS, W4A4, dataclasses.replace(SETTINGS, stages=stages((1, 1))), tmp_path)
     clips = [walk.load() for walk in WALKS[:2]]
     with ExitStack() as stack:
         with pytest.raises(QgaitError, match=r"was trained at w4a4.*give the float checkpoint"):
