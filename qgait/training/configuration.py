@@ -17,12 +17,11 @@ from qgait.errors import QgaitError
 from qgait.files import replace_file
 from qgait.models.registry import BACKBONES
 from qgait.training import yaml_text
+from qgait.training.configs import file_of, names
 from qgait.training.settings import QuantizedSettings, Settings
 from qgait.training.typed_settings import Place, dotted, hints_of, plain, replaced, values
 
 CONFIG = "config.yaml"
-PUBLISHED = Path(__file__).parent / "configs"
-TYPED_IN = "the command line"
 
 Protocol = Literal["casia-b", "oumvlp", "grew", "gait3d"]
 
@@ -32,12 +31,12 @@ class Data:
     """Where silhouettes are and how they are divided.
 
     ``path`` is a folder in OpenGait's layout; ``partition`` a file or a built-in name, None for all people;
-    ``protocol`` that of the evaluation; ``cache`` a folder for the silhouettes in packed form, None for none.
+    ``protocol`` that of the evaluation, None for no evaluation; ``cache`` a folder for the silhouettes in packed form.
     """
 
     path: str | None = None
     partition: str | None = None
-    protocol: Protocol = "casia-b"
+    protocol: Protocol | None = "casia-b"
     cache: str | None = None
 
 
@@ -45,7 +44,7 @@ class Data:
 class Configuration:
     """A run. ``arguments`` are those of the backbone's constructor; ``quantized`` counts when there are ``bits``.
 
-    What float and quantized settings both have (batch, losses, seed, ...) is the same in both.
+    What float and quantized settings both have (batch, losses, seed, ...) is the same in both, but for the precision.
     """
 
     model: str = "gaitset"
@@ -123,11 +122,6 @@ class Configuration:
         return name
 
 
-def names() -> list[str]:
-    """The published configurations."""
-    return sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
-
-
 def read(choice: str | Path, above: tuple[Path, ...] = ()) -> Configuration:
     """A published configuration by name, or one in a file (a path with a folder or a suffix); ``above`` named it."""
     path = _path(choice, above)
@@ -183,14 +177,14 @@ def _path(choice: str | Path, above: tuple[Path, ...]) -> Path:
                 f"There is no configuration called {choice!r}.",
                 f"the nearest is {nearest}; --list-configs lists them, and a file is named with its .yaml.",
             )
-        return PUBLISHED / f"{choice}.yaml"
+        return file_of(choice)
     return (above[-1].parent / path if above else path).resolve()
 
 
 def _quantized_fields() -> tuple[dict[str, Any], set[str]]:
-    """(type hints of what only quantized settings have, names of what both have)."""
+    """(type hints of what quantized settings have for themselves, names of what they share with float ones)."""
     hints = hints_of(QuantizedSettings)
-    shared = set(hints) & set(hints_of(Settings))
+    shared = set(hints) & set(hints_of(Settings)) - {"precision"}  # float16 is for float training alone
     return {key: hint for key, hint in hints.items() if key not in shared}, shared
 
 
