@@ -1,4 +1,4 @@
-"""The Center-Ranked paper's simple model goes the whole way from a checkpoint to a verified ONNX file, like the others."""
+"""The Center-Ranked paper's simple model, the whole way from a checkpoint to a verified ONNX file."""
 
 from __future__ import annotations
 
