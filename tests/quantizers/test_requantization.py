@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import plain_levels
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from qgait.errors import QgaitError
 from qgait.quantizers import requantization
+from qgait.quantizers.level_arithmetic import LevelArithmetic
 from qgait.quantizers.requantization import Levels, Rounding, add_levels, requantize
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.surrogates import (
@@ -28,7 +31,6 @@ from qgait.quantizers.surrogates import (
 
 ALL: list[Surrogate] = [StraightThrough(), Soft(4), Sine(0.9), dsq(0.2), ElementWiseScaling(2), ClipLearning()]
 KINDS = [type(surrogate).__name__ for surrogate in ALL]
-BENT: list[Surrogate] = [Soft(1), Soft(4), Sine(0.9), dsq(0.2)]
 LOW, HIGH = -3, 7
 
 
@@ -104,14 +106,18 @@ def test_float16_is_refused() -> None:
 # One function alone ------------------------------------------------------------------------------------------------
 
 
-def _h(u: Tensor, surrogate: Surrogate) -> Tensor:
-    """The function whose slope the surrogate is, over the grid LOW .. HIGH."""
+def _h(u: Tensor, surrogate: Surrogate, sign: Tensor) -> Tensor:
+    """The function whose slope the surrogate is, over the grid LOW .. HIGH, for gradients of this ``sign``."""
     u = torch.clamp(u, LOW, HIGH)
     f = u - torch.floor(u)
-    if isinstance(surrogate, Soft):
-        return torch.floor(u) + 0.5 + torch.tanh(surrogate.k * (f - 0.5)) / (2 * math.tanh(surrogate.k / 2))
-    assert isinstance(surrogate, Sine)
-    return u - surrogate.amplitude * torch.sin(2 * math.pi * u) / (2 * math.pi)
+    match surrogate:
+        case Soft():
+            return torch.floor(u) + 0.5 + torch.tanh(surrogate.k * (f - 0.5)) / (2 * math.tanh(surrogate.k / 2))
+        case Sine():
+            return u - surrogate.amplitude * torch.sin(2 * math.pi * u) / (2 * math.pi)
+        case ElementWiseScaling():
+            return u + sign * surrogate.delta / (HIGH - LOW) * (u - torch.floor(u + 0.5)).square() / 2
+    return u
 
 
 def _values() -> dict[str, Tensor]:
@@ -127,7 +133,7 @@ UNIT = torch.ones(6, dtype=torch.float64)
 MIX = torch.randn(50, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("surrogate", BENT)
+@pytest.mark.parametrize("surrogate", ALL, ids=KINDS)
 def test_every_gradient_is_a_finite_difference_of_the_surrogate(surrogate: Surrogate) -> None:
     values = {key: value.requires_grad_() for key, value in _values().items()}
     how = Levels(Rounding(LOW, HIGH, surrogate), None, torch.float64, torch.float64)
@@ -136,7 +142,7 @@ def test_every_gradient_is_a_finite_difference_of_the_surrogate(surrogate: Surro
 
     def soft(**changed: Tensor) -> Tensor:
         v = {key: value.detach() for key, value in values.items()} | changed
-        return _h((v["acc"] + v["bias"]) * v["multiplier"], surrogate) * MIX
+        return _h((v["acc"] + v["bias"]) * v["multiplier"], surrogate, MIX.sign()) * MIX
 
     for key, value in values.items():
         eps = 1e-7 * value.detach().abs().max()
@@ -146,7 +152,7 @@ def test_every_gradient_is_a_finite_difference_of_the_surrogate(surrogate: Surro
         torch.testing.assert_close(value.grad, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
 
 
-@pytest.mark.parametrize("surrogate", BENT)
+@pytest.mark.parametrize("surrogate", ALL, ids=KINDS)
 def test_the_ratio_before_a_table_gets_a_finite_difference(surrogate: Surrogate) -> None:
     """Levels before the table are hard; what the ratio of the steps makes of them is the surrogate's."""
     values = _values()
@@ -158,25 +164,25 @@ def test_the_ratio_before_a_table_gets_a_finite_difference(surrogate: Surrogate)
     hard = before.round_((values["acc"] + values["bias"]) * values["multiplier"])
     leaky = torch.where(hard > 0, hard, hard * 0.01)
     assert torch.equal(levels, torch.clamp(torch.floor(leaky * ratio + 0.5), LOW, HIGH))
-    ends = [_h(leaky * (ratio.detach() + sign * 1e-7), surrogate) * MIX for sign in (1, -1)]
+    ends = [_h(leaky * (ratio.detach() + sign * 1e-7), surrogate, MIX.sign()) * MIX for sign in (1, -1)]
     assert ratio.grad is not None
     torch.testing.assert_close(ratio.grad, ((ends[0] - ends[1]) / 2e-7).sum(0), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("surrogate", BENT)
+@pytest.mark.parametrize("surrogate", ALL, ids=KINDS)
 def test_an_addition_has_finite_differences_of_the_real_ratio(surrogate: Surrogate) -> None:
     generator = torch.Generator().manual_seed(3)
     a, b = (torch.randint(-9, 30, (50, 6), generator=generator).double().requires_grad_() for _ in range(2))
-    real_a, real_b = (torch.full((6,), value, dtype=torch.float64, requires_grad=True) for value in (0.13, 0.26))
+    real_a, real_b = (torch.full((6,), value, dtype=torch.float64, requires_grad=True) for value in (0.1307, 0.2614))
     how = Levels(Rounding(LOW, HIGH, surrogate), None, torch.float64, torch.float64)
-    multiplier = torch.tensor(0.13, dtype=torch.float64)
+    multiplier = torch.tensor(0.1307, dtype=torch.float64)
     (add_levels(a, b, real_a, real_b, UNIT, (1, 2), multiplier, how) * MIX).sum().backward()
     leaves = (a, b, real_a, real_b)
     for index, leaf in enumerate(leaves):
         ends = []
         for eps in (1e-6, -1e-6):
             x = [value.detach() + (eps if at == index else 0) for at, value in enumerate(leaves)]
-            ends.append(_h(x[0] * x[2] + x[1] * x[3], surrogate) * MIX)
+            ends.append(_h(x[0] * x[2] + x[1] * x[3], surrogate, MIX.sign()) * MIX)
         wanted = (ends[0] - ends[1]) / 2e-6
         assert leaf.grad is not None
         torch.testing.assert_close(leaf.grad, wanted if leaf.ndim == 2 else wanted.sum(0), rtol=1e-4, atol=1e-4)
@@ -216,8 +222,6 @@ def test_pact_learns_its_clip_from_clipped_values_alone() -> None:
 
 
 def test_the_value_before_a_table_is_always_straight_through() -> None:
-    from qgait.quantizers.level_arithmetic import LevelArithmetic
-
     net = network("gaitset", "w4a4", seed=6)
     net.surrogates = Surrogates(activations=Soft(4))
     try:
@@ -228,7 +232,24 @@ def test_the_value_before_a_table_is_always_straight_through() -> None:
     assert how.before_table is not None and how.before_table.surrogate == StraightThrough()
 
 
-def test_a_strided_one_by_one_convolution_is_a_dense_one_on_fewer_pixels() -> None:
-    net = network("gaitbase", "w4a4")
-    strided = [layer for layer in net.layers if layer.stride == (2, 2) and layer.padding == (0, 0, 0, 0)]
-    assert strided  # else the comparisons above do not reach it
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(1, 2, (0, 0, 0, 0)), (3, 2, (1, 1, 1, 1)), (3, 1, (0, 1, 2, 1))]
+)
+def test_convolutions_are_plain_ones(kernel: int, stride: int, padding: tuple[int, int, int, int]) -> None:
+    """A strided 1 x 1 convolution is computed on fewer pixels, padding inside the convolution where it is symmetric."""
+    net = copy.deepcopy(network("gaitbase", "w4a4"))
+    layer = next(layer for layer in net.layers if layer.name == "layer2_conv1")
+    weight = torch.randn(12, 8, kernel, kernel, generator=torch.Generator().manual_seed(4))
+    layer = replace(layer, weight=weight, stride=(stride, stride), padding=padding)
+    net.weights[layer.name] = torch.nn.Parameter(weight / 10)
+    frames = torch.randint(0, 16, (3, 8, 7, 9), generator=torch.Generator().manual_seed(5)).double()
+    results = []
+    for arithmetic in (LevelArithmetic(net, torch.float64), plain_levels.PlainArithmetic(net, torch.float64)):
+        x = frames.clone().requires_grad_()
+        y = arithmetic.conv(layer, x)
+        y.square().sum().backward()
+        assert x.grad is not None
+        results.append((y.detach(), x.grad))
+    assert len(results[0][0].unique()) > 3
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
