@@ -9,7 +9,7 @@ inter-class distance guidance on the same frames as the teacher sees them. See `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,7 @@ def train_quantized(
 ) -> Result:
     """Trains a network on integer grids that starts as ``model`` and is guided by it; ``model`` is left as it was.
 
+    ``recipe`` gives the bits and ``settings.first_last`` those of the first and the last layer.
     If ``model`` has a classifier (BNNecks), a copy of it is trained along with cross-entropy; it is not exported, and
     its own batch norm goes on as in float training.
     Writes ``out/model.safetensors`` at the end, and ``out/quantized.pt`` at the start, every ``settings.save_every``
@@ -73,6 +74,7 @@ def train_quantized(
     """
     folder = Path(out)
     path = folder / CHECKPOINT
+    recipe = replace(recipe, first_last=settings.first_last)
     with distributed.joined(device) as here:
         if not resume:
             distributed.from_first(lambda: check_new(path))

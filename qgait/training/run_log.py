@@ -86,6 +86,7 @@ class RunLog:
                 raise QgaitError(problem, "put back the log that belongs to the run, or begin a new run.")
         values = next(csv.reader([line]))
         self._last = {name: float(text) for name, text in zip(self._columns, values, strict=True) if text}
+        self._last["iteration"] = done
         file.truncate(file.tell())
         return file
 

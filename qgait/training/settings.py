@@ -13,13 +13,13 @@ from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
 from qgait.losses.inter_class_distance import Pairs, Penalty
 from qgait.losses.objective import Losses
+from qgait.quantizers.grid import FirstLast, Recipe
 
 OptimizerKind = Literal["sgd", "adam"]
 ScheduleKind = Literal["milestones", "cosine"]
 Precision = Literal["float32", "bfloat16", "float16"]
 SurrogateKind = Literal["straight", "soft", "sine", "dsq", "ewgs", "pact"]
 Tensors = Literal["weights", "activations"]
-FirstLast = Literal["8", "same"]
 
 
 def _choose(value: object, choices: object, what: str) -> None:
@@ -165,14 +165,11 @@ class QuantizedSettings:
     evaluate_every: int = 0
 
     def __post_init__(self) -> None:
-        if str(self.first_last) == "fp":
-            problem = "The first and the last layer cannot stay in floating point: an integer-only network has none."
-            raise QgaitError(problem, "use 8 or same.")
         if self.precision == "float16":
             raise QgaitError(
                 "Quantized training has no float16: its accumulators overflow.", "use bfloat16 or float32."
             )
-        _choose(self.first_last, FirstLast, "policy for the first and last layer")
+        Recipe(8, 8, self.first_last)  # refuses what is no policy
         for tensor in self.tensors:
             _choose(tensor, Tensors, "kind of tensor")
         _check_run(self.iterations, self.precision, self.save_every, self.evaluate_every)
