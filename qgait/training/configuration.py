@@ -16,6 +16,7 @@ from typing import Any, Literal
 from qgait.errors import QgaitError
 from qgait.files import replace_file
 from qgait.models.registry import BACKBONES
+from qgait.quantizers.grid import Recipe
 from qgait.training import yaml_text
 from qgait.training.configs import file_of, names
 from qgait.training.settings import QuantizedSettings, Settings
@@ -55,6 +56,10 @@ class Configuration:
     init: str | None = None
     bits: str | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.bits is not None:
+            Recipe.parse(self.bits)
 
     def changed(self, changes: object, source: str) -> Configuration:
         """With ``changes``, plain data as ``plain`` gives it but for what stays; ``source`` is named in errors."""
@@ -115,7 +120,7 @@ class Configuration:
 
     def _named(self, changes: object, source: str) -> str:
         model = changes.get("model") if isinstance(changes, Mapping) else None
-        name = model.get("name", self.model) if isinstance(model, Mapping) else self.model
+        name = str(model.get("name", self.model)) if isinstance(model, Mapping) else self.model
         if name not in BACKBONES:
             fix = f"choose one of {', '.join(BACKBONES)}."
             raise QgaitError(f"There is no backbone called {name!r} (in {source}).", fix)

@@ -91,7 +91,10 @@ def plain(settings: Any) -> Any:
         return {field.name: plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
     if isinstance(settings, Mapping):
         return {key: plain(value) for key, value in settings.items()}
-    return [plain(item) for item in settings] if isinstance(settings, tuple | list) else settings
+    if isinstance(settings, tuple | list):
+        return [plain(item) for item in settings]
+    short = isinstance(settings, float) and settings.is_integer() and abs(settings) < 1e9
+    return int(settings) if short else settings  # 10000 and not 10000.0; the type hint makes a float of it again
 
 
 def _value(hint: Any, value: Any, place: Place, now: Any) -> Any:
