@@ -5,7 +5,7 @@
 DATA is a data set in OpenGait's layout; caches of its silhouettes are built in the folder CACHES, and kept. Batches are
 8 people x 16 clips of 30 frames, as GaitSet's on CASIA-B. Loading runs in one thread without anything beside it; the
 first figure counts time on the clock, the second the thread's own processor time, which is what others leave alone on a
-busy machine. Every row draws other sequences. The first run reads from the disk; repeat it for caches that are in memory.
+busy machine. Every row draws other sequences. The first run reads from the disk; repeat it for caches in memory.
 Augmentations are GaitBase's on CASIA-B (rotate 0.3, erase 0.3) and those on Gait3D (perspective 0.2, flip 0.2, rotate
 0.2; from 64 columns). The network's figure is GaitSet's forward and backward pass with the triplet loss, on frames that
 are on the device already.
