@@ -4,7 +4,7 @@
 
 A GaitSet with random weights is calibrated, and from there trained on its grids, once for every sharpness k (0 is
 straight-through), on the same batches with the same learning rate: batch-all triplet loss, SGD with momentum 0.9, no
-float training before. OUT_FOLDER gets gradients.json and gradients.svg with
+float training before; or from the float network in --checkpoint. OUT_FOLDER gets gradients.json and gradients.svg with
 
 - the loss, the share of triplets that are active, and that of weights on another level than at the start, over
   iterations (the loss is a mean over active triplets and stays near the margin for long);
@@ -40,6 +40,7 @@ from qgait.data.selection import load_clips, spread
 from qgait.data.walkers.dataset import synthesize
 from qgait.files import replace_file
 from qgait.losses.triplet import triplet_loss
+from qgait.models import checkpoint
 from qgait.models.layers import describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
@@ -61,9 +62,12 @@ def main() -> None:
     else:
         sequences = Dataset.open(options.data, options.partition).train
     torch.manual_seed(options.seed)
-    model = build("gaitset", channels=tuple(options.channels), embedding=options.embedding).eval()
+    if options.checkpoint is not None:
+        model = checkpoint.load(options.checkpoint).eval()
+    else:
+        model = build("gaitset", channels=tuple(options.channels), embedding=options.embedding).eval()
     clips = load_clips(spread(sequences, 24))
-    start, _ = calibrate("gaitset", describe(model), clips, Recipe.parse(options.bits))
+    start, _ = calibrate(model.name, describe(model), clips, Recipe.parse(options.bits))
 
     sampling = FrameSampling(frames=options.frames)
     with Batches(sequences, options.people, options.clips, sampling, Augmentations(), options.seed) as batches:
@@ -82,11 +86,12 @@ def main() -> None:
                 result = {
                     "data": "synthetic walkers" if options.data is None else options.partition or options.data.name,
                     "bits": options.bits,
-                    "channels": options.channels,
+                    "start": "random weights" if options.checkpoint is None else options.checkpoint.name,
+                    "model": f"{model.name} {options.channels}" if options.checkpoint is None else model.name,
                     "batch": [options.people, options.clips, options.frames],
                     "learning_rate": options.learning_rate,
                     "seed": options.seed,
-                    "start": before,
+                    "before": before,
                     "level_gradients": ratios(start.layers, by_k),
                     "runs": [run.result(frames) for run in runs],
                 }
@@ -149,6 +154,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--partition")
+    parser.add_argument("--checkpoint", type=Path, help="a float network to begin with instead of random weights")
     parser.add_argument("--bits", default="w4a4")
     parser.add_argument("--sharpness", type=float, nargs="+", default=[0, 2, 4, 8])
     parser.add_argument("--channels", type=int, nargs=3, default=[8, 16, 32])

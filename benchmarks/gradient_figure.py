@@ -38,7 +38,7 @@ def draw(result: dict[str, Any]) -> str:
             )
     people, clips, frames = result["batch"]
     title = (
-        f"GaitSet {result['channels']} at {result['bits']} from random weights on {result['data']}: "
+        f"{result['model']} at {result['bits']} from {result['start']} on {result['data']}: "
         f"{people} x {clips} clips of {frames} frames, SGD {result['learning_rate']}, seed {result['seed']}"
     )
     width, height = across * (LEFT + WIDTH + LEGEND) + 20, 40 + len(rows) * (HEIGHT + 70)
@@ -79,7 +79,7 @@ def _norms(runs: list[dict[str, Any]]) -> list[str]:
 def _histograms(result: dict[str, Any], by_k: dict[float, str]) -> list[str]:
     panels = []
     for kind in ("weights", "activations"):
-        lines = [Line("all at the start", _steps(result["start"][kind]), "#999999", True)]
+        lines = [Line("all at the start", _steps(result["before"][kind]), "#999999", True)]
         lines += [Line(f"k = {r['k']:g} at the end", _steps(r["end"][kind]), by_k[r["k"]]) for r in result["runs"]]
         panels.append(_panel(f"density of {kind} by distance to the grid", "|u - round(u)|", lines, False))
     return panels
