@@ -8,9 +8,9 @@ to be the gradient of the whole batch's loss, what a process passes back is ``wo
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -25,24 +25,18 @@ T = TypeVar("T")
 PATIENCE = timedelta(hours=2)  # the first process may calibrate, or copy a large data set, while the others wait
 
 
-@contextmanager
-def joined(device: str) -> Iterator[str]:
-    """Joins the other processes of ``torchrun``, if there are any; gives the device of this one.
+def join(device: str) -> str:
+    """Joins the other processes of ``torchrun``, if there are any and until this one ends; gives this one's device.
 
     gloo connects processes on CPUs, NCCL those on GPUs: ``cuda`` becomes the GPU of this process on its machine.
     """
-    here = device
     if device == "cuda" and "LOCAL_RANK" in os.environ:
-        here = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(here)
-    begins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
-    if begins:
-        dist.init_process_group("nccl" if here.startswith("cuda") else "gloo", timeout=PATIENCE)
-    try:
-        yield here
-    finally:
-        if begins:
-            dist.destroy_process_group()
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
+        atexit.register(dist.destroy_process_group)
+    return device
 
 
 def world() -> int:

@@ -45,16 +45,16 @@ def train(
     Raises QgaitError when a run is already there, cannot be resumed, or has a loss or gradient that is not finite.
     """
     path = Path(out) / CHECKPOINT
-    with distributed.joined(device) as here:
-        if not resume:
-            distributed.from_first(lambda: check_new(path))
-        with open_batches(sequences, settings, cache) as batches:
-            check_classifier(model, batches.classes)
-            task = _FloatTask(model, settings, path, here)
-            run = Run(task, batches, here, evaluate)
-            if resume:
-                run.restore(task.restore())
-            run.go()
+    here = distributed.join(device)
+    if not resume:
+        distributed.from_first(lambda: check_new(path))
+    with open_batches(sequences, settings, cache) as batches:
+        check_classifier(model, batches.classes)
+        task = _FloatTask(model, settings, path, here)
+        run = Run(task, batches, here, evaluate)
+        if resume:
+            run.restore(task.restore())
+        run.go()
     model.eval()
     return run.losses
 

@@ -75,35 +75,35 @@ def train_quantized(
     folder = Path(out)
     path = folder / CHECKPOINT
     recipe = replace(recipe, first_last=settings.first_last)
-    with distributed.joined(device) as here:
+    here = distributed.join(device)
+    if not resume:
+        distributed.from_first(lambda: check_new(path))
+    with open_batches(sequences, settings, cache) as batches:
+        check_classifier(model, batches.classes)
+        distributed.copy_from_first(model.to(here))
+        layers = describe(model.eval().cpu())
+        teacher, mark = model.to(here), fingerprint(model)
+        examples = _Examples.of(sequences, settings.calibration_clips)
         if not resume:
-            distributed.from_first(lambda: check_new(path))
-        with open_batches(sequences, settings, cache) as batches:
-            check_classifier(model, batches.classes)
-            distributed.copy_from_first(model.to(here))
-            layers = describe(model.eval().cpu())
-            teacher, mark = model.to(here), fingerprint(model)
-            examples = _Examples.of(sequences, settings.calibration_clips)
-            if not resume:
-                distributed.from_first(lambda: _begin(path, model, layers, recipe, settings, examples, mark))
-            content = distributed.from_first(lambda: quantized_checkpoint.read(path, recipe, settings, mark))
-            student = quantized_checkpoint.restore(content, model, layers, recipe, here)
-            state = content["quantized"]
-            done = len(state["losses"])
-            task = QuantizedTask(student, teacher, settings, path, mark, content["optimizer"], done, here)
-            run = Run(task, batches, here, evaluate)
-            if done:
-                run.restore(state)
-            run.go()
-        network = student.network
-        network.surrogates, network.trained = Surrogates(), True
-        after = _correlation(network, teacher, examples, here)
+            distributed.from_first(lambda: _begin(path, model, layers, recipe, settings, examples, mark))
+        content = distributed.from_first(lambda: quantized_checkpoint.read(path, recipe, settings, mark))
+        student = quantized_checkpoint.restore(content, model, layers, recipe, here)
+        state = content["quantized"]
+        done = len(state["losses"])
+        task = QuantizedTask(student, teacher, settings, path, mark, content["optimizer"], done, here)
+        run = Run(task, batches, here, evaluate)
+        if done:
+            run.restore(state)
+        run.go()
+    network = student.network
+    network.surrogates, network.trained = Surrogates(), True
+    after = _correlation(network, teacher, examples, here)
 
-        def finish() -> SimulatedNetwork:
-            model_file.save(network, folder / MODEL)
-            return model_file.load(folder / MODEL)
+    def finish() -> SimulatedNetwork:
+        model_file.save(network, folder / MODEL)
+        return model_file.load(folder / MODEL)
 
-        return Result(distributed.from_first(finish), run.losses, student.before, after)
+    return Result(distributed.from_first(finish), run.losses, student.before, after)
 
 
 @dataclass(frozen=True)
