@@ -32,13 +32,19 @@ class Data:
     """Where silhouettes are and how they are divided.
 
     ``path`` is a folder in OpenGait's layout; ``partition`` a file or a built-in name, None for all people;
-    ``protocol`` that of the evaluation, None for no evaluation; ``cache`` a folder for the silhouettes in packed form.
+    ``protocol`` that of the evaluation, None for no evaluation, which looks at the first ``test_frames`` of a sequence,
+    None for all; ``cache`` a folder for the silhouettes in packed form.
     """
 
     path: str | None = None
     partition: str | None = None
     protocol: Protocol | None = "casia-b"
+    test_frames: int | None = None
     cache: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.test_frames is not None and self.test_frames < 1:
+            raise QgaitError(f"A test of {self.test_frames} frames is impossible.", "take 1 or more, or null for all.")
 
 
 @dataclass(frozen=True)

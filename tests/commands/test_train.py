@@ -132,7 +132,7 @@ def test_it_says_what_it_trains_and_tests_on_the_partitions_test_people(
     walkers: Path, partition: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--partition", partition, "--evaluate-every", 2, "--cache", tmp_path / "cache"]
-    assert narrow(walkers, tmp_path / "run", *options) == 0
+    assert narrow(walkers, tmp_path / "run", *options, "--set", "data.test_frames=2") == 0
     out, err = capsys.readouterr()
     said = " ".join(out.split())
     assert "gaitset, channels 4, 6, 8: 0.01 M parameters." in said

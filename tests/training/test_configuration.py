@@ -177,6 +177,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("batch: {sampling: {frames_min: 90}}", "batch.sampling in {file}: The numbers of frames", "at least one"),
         ("quantized: {first_last: 16}", "quantized.first_last in {file} is 16, but has to be 8 or same.", "8"),
         ("data: {protocol: casia}", "data.protocol in {file} is 'casia', but has to be casia-b or oumvlp", "casia-b"),
+        ("data: {test_frames: 0}", "data in {file}: A test of 0 frames is impossible.", "null for all"),
         ("[1, 2]", "is [1, 2], but has to be a mapping", "leave it out"),
         ("seed: 1\nseed: 2", "{file} is no YAML in line 2: 'seed' is there twice.", "each key once"),
         ("base: gaitset-casiab", "There is no configuration called 'gaitset-casiab'.", "nearest is gaitset-casia-b;"),
