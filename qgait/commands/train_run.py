@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def run(configuration: Configuration, out: Path, resume: bool) -> Iterator[str]:
     """Trains, and says what it trains and what came out; of several processes the first one alone."""
     from qgait.data.opengait import Dataset
+    from qgait.training.configuration import CONFIG
     from qgait.training.distributed import rank
     from qgait.training.loop import CHECKPOINT
     from qgait.training.quantized_checkpoint import CHECKPOINT as QUANTIZED
@@ -41,7 +42,7 @@ def run(configuration: Configuration, out: Path, resume: bool) -> Iterator[str]:
     if goes_on:
         _check(configuration, saved, network)
     if rank() == 0:
-        configuration.write(out / "config.yaml")
+        configuration.write(out / CONFIG)
         yield from _beginning(configuration, dataset, network, test)
         if resume and not goes_on:
             yield "Nothing was saved yet: it begins again."
