@@ -43,11 +43,10 @@ def started(folder: Path, world: int) -> list[subprocess.Popen[str]]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[str, Any], list[str]]]:
     """(folder, what process 0 left, what each process said) of one and of two processes."""
     found = []
-    for world in (1, 2):
-        folder = tmp_path_factory.mktemp(f"world {world}")
-        processes = started(folder, world)
-        said = [process.communicate(timeout=100)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0] * world, "\n".join(said)
+    folders = {world: tmp_path_factory.mktemp(f"world {world}") for world in (1, 2)}
+    for folder, processes in [(folder, started(folder, world)) for world, folder in folders.items()]:
+        said = [process.communicate(timeout=300)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0] * len(processes), "\n".join(said)
         found.append((folder, torch.load(folder / "result.pt", weights_only=True), said))
     return found
 

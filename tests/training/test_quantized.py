@@ -19,11 +19,13 @@ import small_networks
 import torch
 from blob_walks import WALKS
 from parity import assert_codes_equal
-from tiny_runs import QUANTIZED, model, stages
+from tiny_runs import QUANTIZED, model, rows, stages
 
 from qgait.calibration.report import CalibrationReport
+from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
 from qgait.export.folding import fold
+from qgait.losses.objective import Losses, Triplet
 from qgait.models.layers import Layer
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
@@ -31,14 +33,16 @@ from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.runtime import reference
 from qgait.runtime.embedders import open_embedder
 from qgait.training import quantized, quantized_task
+from qgait.training.evaluation import Evaluation
 from qgait.training.quantized import MODEL, train_quantized
 from qgait.training.quantized_checkpoint import CHECKPOINT
 from qgait.training.quantized_task import QuantizedTask
 from qgait.training.runner import Run
-from qgait.training.settings import Guidance
+from qgait.training.settings import BatchSettings, Guidance
 
 SETTINGS = QUANTIZED
 W4A4 = Recipe(4, 4)
+RAGGED = BatchSettings(2, 2, FrameSampling("unfixed", frames_min=1, frames_max=3))
 
 
 CALIBRATED: dict[tuple[str, str], tuple[SimulatedNetwork, CalibrationReport]] = {}
@@ -97,10 +101,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from blob_walks import WALKS
-from tiny_runs import QUANTIZED, model, stages
+from tiny_runs import QUANTIZED, model, rows, stages
 from qgait.quantizers.grid import Recipe
 from qgait.training.quantized import train_quantized
-train_quantized(model(), WALKS, Recipe(4, 4), replace(QUANTIZED, stages=stages((40, 20))), Path(sys.argv[1]))
+train_quantized(model(), WALKS, Recipe(4, 4), replace(QUANTIZED, stages=stages((24, 12))), Path(sys.argv[1]))
 """
 
 
@@ -120,8 +124,8 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = iterations_in(folder / CHECKPOINT)
-    assert 3 <= done < 60
-    settings = dataclasses.replace(SETTINGS, stages=stages((40, 20)), save_every=60)
+    assert 3 <= done < 36
+    settings = dataclasses.replace(SETTINGS, stages=stages((24, 12)), save_every=60)
     assert not (folder / MODEL).exists()
     resumed = train_quantized(model(), WALKS, W4A4, settings, folder, resume=True)
     whole = train_quantized(model(), WALKS, W4A4, settings, tmp_path / "whole")
@@ -158,6 +162,22 @@ def test_weights_biases_and_steps_all_move(tmp_path: Path) -> None:
     first, last = (torch.load(tmp_path / f / CHECKPOINT, weights_only=True)["model"] for f in "ba")
     for key, value in first.items():
         assert not torch.equal(value, last[key]), key
+
+
+def test_every_iteration_is_logged_and_evaluated_at_its_bits(tmp_path: Path) -> None:
+    walks = [dataclasses.replace(walk, type=kind) for walk in WALKS for kind in ("nm-01", "nm-05")]
+    settings = dataclasses.replace(
+        SETTINGS, evaluate_every=2, first_last="same", precision="bfloat16", batch=RAGGED, losses=Losses(Triplet(2.0))
+    )
+    result = train_quantized(model(), WALKS, W4A4, settings, tmp_path, evaluate=Evaluation(walks, "casia-b"))
+    assert set(result.network.weight_bits.values()) == {4}
+    found = rows(tmp_path)
+    assert [int(row["iteration"]) for row in found] == [1, 2, 3, 4, 5]
+    assert [float(row["learning_rate"]) for row in found] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
+    for row, loss in zip(found, result.losses, strict=True):
+        assert float(row["loss"]) == loss
+        assert loss == pytest.approx(sum(float(row[term]) for term in ("triplet", "cross_entropy", "guidance")))
+        assert bool(row["test rank1 nm"]) == (row["iteration"] in ("2", "4", "5"))
 
 
 def test_the_float_network_is_left_as_it_was(tmp_path: Path) -> None:
