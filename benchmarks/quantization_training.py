@@ -96,7 +96,7 @@ def _run(
     if method == CALIBRATION:  # what every other method starts from
         clips = load_clips(spread(dataset.train, settings.calibration_clips))
         network, _ = calibrate(model.name, describe(model), clips, Recipe.parse(bits))
-        return test.of_levels(network)
+        return test.of_levels(network, options.int_people)
     out = options.folder / f"{bits}-{method.replace(', ', '-').replace(' ', '-')}-{seed}".lower()
     result = train_quantized(
         model,
@@ -107,7 +107,7 @@ def _run(
         device=options.device,
         resume=(out / QUANTIZED).exists(),
     )
-    return test.of_levels(result.network.cpu()) | {
+    return test.of_levels(result.network.cpu(), options.int_people) | {
         "loss": round(float(np.mean(result.losses[-20:])), 4),
         "distances correlate (Spearman)": [round(result.before[1], 3), round(result.after[1], 3)],
     }
@@ -180,6 +180,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--test-people", type=int, help="only so many of the test people")
+    parser.add_argument(
+        "--int-people", type=int, help="the int level on only so many of them"
+    )
     parser.add_argument("--test-frames", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)

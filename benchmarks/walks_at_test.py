@@ -22,13 +22,12 @@ class WalksAtTest:
     """``clips`` uint8 [n, frames, 64, 44]: of every walk so many frames, evenly spaced over it."""
 
     def __init__(self, walks: list[Walk], people: int | None = None, frames: int = 16) -> None:
-        chosen = sorted({walk.subject for walk in walks})[:people]
-        self.people, self.walks = len(chosen), [walk for walk in walks if walk.subject in set(chosen)]
+        self.walks = _of_first(walks, people)
         self.clips = np.stack([_evenly(walk.load(), frames) for walk in self.walks])
 
-    def rank1(self, embeddings: NDArray[np.float32]) -> dict[str, float]:
-        """NM, BG and CL in percent by CASIA-B's protocol, of embeddings [n, P, C]."""
-        figures: dict[str, Any] = evaluate("casia-b", embeddings, self.walks)["rank1"]
+    def rank1(self, embeddings: NDArray[np.float32], walks: list[Walk] | None = None) -> dict[str, float]:
+        """NM, BG and CL in percent by CASIA-B's protocol, of embeddings [n, P, C] of ``walks`` (all)."""
+        figures: dict[str, Any] = evaluate("casia-b", embeddings, walks or self.walks)["rank1"]
         return {condition: round(float(figure), 2) for condition, figure in figures.items()}
 
     def of_float(self, model: Backbone) -> dict[str, float]:
@@ -45,8 +44,8 @@ class WalksAtTest:
             levels = torch.cat([network(part) for part in torch.from_numpy(self.clips).split(CLIPS_AT_ONCE)])
         return (levels + network.grid(network.layers[-1].name).zero_point).numpy().astype(np.int8)
 
-    def int_codes(self, network: SimulatedNetwork) -> NDArray[np.int8]:
-        """Embedding codes [n, P, C] of the exported integer graph in ONNX Runtime."""
+    def int_codes(self, network: SimulatedNetwork, clips: NDArray[np.uint8]) -> NDArray[np.int8]:
+        """Embedding codes [n, P, C] of ``clips`` by the exported integer graph in ONNX Runtime."""
         from qgait.export.folding import fold
         from qgait.export.onnx_writer import write
         from qgait.runtime.ort import OnnxRuntime
@@ -54,22 +53,33 @@ class WalksAtTest:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             write(fold(network), path)
-            return np.stack(OnnxRuntime(path, threads=1).embed_many(self.clips))
+            return np.stack(OnnxRuntime(path, threads=1).embed_many(clips))
 
-    def of_codes(self, network: SimulatedNetwork, codes: NDArray[np.int8]) -> dict[str, float]:
+    def of_codes(
+        self, network: SimulatedNetwork, codes: NDArray[np.int8], walks: list[Walk] | None = None
+    ) -> dict[str, float]:
         """Rank-1 of embedding codes in real units."""
         levels = codes.astype(np.float32) - network.grid(network.layers[-1].name).zero_point
-        return self.rank1(levels * network.embedding_step().detach().numpy().astype(np.float32)[:, None])
+        return self.rank1(levels * network.embedding_step().detach().numpy().astype(np.float32)[:, None], walks)
 
-    def of_levels(self, network: SimulatedNetwork) -> dict[str, Any]:
-        """Rank-1 of the fake and of the int level, and how many of the codes differ between them."""
-        fake, exact = self.fake_codes(network), self.int_codes(network)
+    def of_levels(self, network: SimulatedNetwork, int_people: int | None = None) -> dict[str, Any]:
+        """Rank-1 of the fake level; on the first ``int_people`` that of fake and int, and how many codes differ."""
+        fake = self.fake_codes(network)
+        walks = _of_first(self.walks, int_people)
+        of_both = np.isin([walk.subject for walk in self.walks], [walk.subject for walk in walks])
+        exact = self.int_codes(network, self.clips[of_both])
         return {
             **self.of_codes(network, fake),
-            "int": self.of_codes(network, exact),
-            "codes": int(fake.size),
-            "codes that differ": int((fake != exact).sum()),
+            "fake, fewer people": self.of_codes(network, fake[of_both], walks),
+            "int, fewer people": self.of_codes(network, exact, walks),
+            "codes": int(exact.size),
+            "codes that differ": int((fake[of_both] != exact).sum()),
         }
+
+
+def _of_first(walks: list[Walk], people: int | None) -> list[Walk]:
+    chosen = set(sorted({walk.subject for walk in walks})[:people])
+    return [walk for walk in walks if walk.subject in chosen]
 
 
 def _evenly(clip: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
