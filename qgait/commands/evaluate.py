@@ -22,6 +22,7 @@ AT_ONCE = 32  # sequences handed to a runtime together
 @click.option("--runtime", help="What computes the int level: ort (default), reference or a target.")
 @click.option("--partition", help="Partition file or name; evaluates its test people.")
 @click.option("--frames", type=int, help="Only the first frames of every sequence.")
+@click.option("--binary", is_flag=True, help="Threshold silhouettes at 128, as training does with data.binary.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON.")
 def eval_(
     model: Path,
@@ -31,11 +32,13 @@ def eval_(
     runtime: str | None,
     partition: str | None,
     frames: int | None,
+    binary: bool,
     json_file: Path | None,
 ) -> None:
     """Rank-1 of MODEL: a float checkpoint, a quantized model, an ONNX file or a bundle."""
     from qgait.data.opengait import Dataset
     from qgait.data.selection import load_clips
+    from qgait.data.silhouettes import threshold
     from qgait.evaluation.protocols import check_protocol, evaluate
     from qgait.runtime.embedders import open_embedder
 
@@ -46,11 +49,12 @@ def eval_(
         embedder = open_embedder(model, level, runtime, stack)
         parts = []
         for start in range(0, len(sequences), AT_ONCE):
-            parts.append(embedder.embed_many(load_clips(sequences[start : start + AT_ONCE], frames=frames)))
+            clips = load_clips(sequences[start : start + AT_ONCE], frames=frames)
+            parts.append(embedder.embed_many([threshold(clip) for clip in clips] if binary else clips))
             report("embedding sequences", min(start + AT_ONCE, len(sequences)), len(sequences))
     result = evaluate(protocol, np.concatenate(parts), sequences, probe_set=dataset.probes)
     facts: dict[str, Any] = {"protocol": protocol, "level": embedder.level, "runtime": embedder.runtime}
-    facts |= {"model": embedder.model, "sequences": len(sequences)} | result
+    facts |= {"model": embedder.model, "sequences": len(sequences), "binary": binary} | result
     people = len({sequence.subject for sequence in sequences})
     show(
         f"{embedder.model}, {embedder.level} by {embedder.runtime}: {len(sequences)} sequences of {people} people",

@@ -41,7 +41,7 @@ def open_evaluation(configuration: Configuration, dataset: Dataset) -> Evaluatio
                 f"The test people do not suit the protocol {protocol}: {error.problem}",
                 "name another --protocol, or train without a test: --set data.protocol=null.",
             ) from None
-    return Evaluation(sequences, protocol, dataset.probes, configuration.data.test_frames)
+    return Evaluation(sequences, protocol, dataset.probes, configuration.data.test_frames, configuration.data.binary)
 
 
 def _dry(sequences: list[Sequence], protocol: str, probes: frozenset[str]) -> None:

@@ -30,7 +30,7 @@ def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> No
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--partition", help="Partition file or name; trains on its training people.")
 @click.option("--protocol", help="How test people are evaluated: casia-b, oumvlp, grew or gait3d.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Keep the silhouettes packed in this folder.")
+@click.option("--cache", help="Folder of the packed silhouettes; off reads the data's files.  [that of the run]")
 @click.option("--init", type=click.Path(path_type=Path), help="Start from this checkpoint.")
 @click.option("--bits", help="Train at these bits, w2a2 to w8a8, from the float checkpoint --init.")
 @click.option("--iterations", type=int, help="With --bits a third of them is stage 2.")

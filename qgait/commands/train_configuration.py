@@ -67,6 +67,9 @@ def configure(out: Path, options: Mapping[str, Any]) -> Configuration:
         raise QgaitError(
             f"The run in {out} is of {was}, not of {now}.", "give the same --bits and --model, or neither."
         )
+    if resumes and whole.data.binary != start.data.binary:
+        was = "with" if start.data.binary else "without"
+        raise QgaitError(f"The run in {out} was begun {was} thresholded silhouettes.", "leave data.binary as it was.")
     if whole.data.path is None:
         raise QgaitError("No data were named.", "name their folder with --data.")
     whole = _absolute(whole)
@@ -155,11 +158,13 @@ def _changes(given: Mapping[str, Any], quantized: bool) -> dict[str, Any]:
 def _absolute(whole: Configuration) -> Configuration:
     """Paths from the root, so that the run can be resumed from anywhere."""
     from qgait.data.partition import BUILT_IN
+    from qgait.training.configuration import OFF
 
     def path(text: str | None) -> str | None:
         return None if text is None else str(Path(text).resolve())
 
     data = whole.data
     partition = data.partition if data.partition in BUILT_IN else path(data.partition)
-    data = dataclasses.replace(data, path=path(data.path), partition=partition, cache=path(data.cache))
+    cache = data.cache if data.cache == OFF else path(data.cache)
+    data = dataclasses.replace(data, path=path(data.path), partition=partition, cache=cache)
     return dataclasses.replace(whole, init=path(whole.init), data=data)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qgait.commands.output import notes, progress
+from qgait.commands.output import notes
 from qgait.commands.test_people import open_evaluation
+from qgait.commands.train_silhouettes import open_silhouettes
 from qgait.errors import QgaitError
 
 if TYPE_CHECKING:
     from qgait.data.opengait import Dataset
-    from qgait.data.silhouette_cache import SilhouetteCache
     from qgait.models.layers import Backbone
     from qgait.training.configuration import Configuration
     from qgait.training.evaluation import Evaluation
@@ -71,7 +71,7 @@ def _train(
         "device": configuration.device,
         "resume": resume,
         "evaluate": None if test is None else evaluate,
-        "cache": _cache(configuration, dataset),
+        "cache": open_silhouettes(configuration, dataset, out),
     }
     people = _people(dataset.train)
     if configuration.bits is None:
@@ -110,6 +110,8 @@ def _beginning(
     if test is not None:
         tested = f"test: {len(test.sequences)} sequences of {_people(test.sequences)} people ({test.protocol})"
     yield f"{len(dataset.train)} sequences of {_people(dataset.train)} people; {tested}."
+    if configuration.data.binary:
+        yield "Silhouettes are thresholded at 128, in training and in the test; qgait eval does so with --binary."
     batch = settings.batch
     sampling = batch.sampling
     frames = {
@@ -181,16 +183,6 @@ def _check(configuration: Configuration, saved: Path, network: Backbone) -> None
     else:
         recipe, mark = Recipe.parse(configuration.bits), quantized_checkpoint.fingerprint(network)
         quantized_checkpoint.read(saved, recipe, configuration.quantized, mark)
-
-
-def _cache(configuration: Configuration, dataset: Dataset) -> SilhouetteCache | None:
-    from qgait.data.silhouette_cache import SilhouetteCache
-
-    if configuration.data.cache is None:
-        return None
-    with progress() as report:
-        wide = configuration.settings.batch.augmentations.wide
-        return SilhouetteCache.open(dataset.train, configuration.data.cache, wide=wide, progress=report)
 
 
 def _people(sequences: Any) -> int:

@@ -96,6 +96,10 @@ class SilhouetteCache:
         """The number of frames of ``sequence``."""
         return self._entries[sequence.path].frames
 
+    def clip(self, sequence: opengait.Sequence) -> Clip:
+        """All frames of ``sequence``."""
+        return self.frames(sequence, np.arange(self.length(sequence)))
+
     def frames(self, sequence: opengait.Sequence, indices: NDArray[np.intp]) -> Clip:
         """The chosen frames of ``sequence``: uint8 [len(indices), 64, 44], or [..., 64] if the cache is wide."""
         entry = self._entries[sequence.path]

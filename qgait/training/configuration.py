@@ -23,6 +23,7 @@ from qgait.training.settings import QuantizedSettings, Settings
 from qgait.training.typed_settings import Place, dotted, hints_of, plain, replaced, values
 
 CONFIG = "config.yaml"
+OFF = "off"  # instead of a folder for the cache
 
 Protocol = Literal["casia-b", "oumvlp", "grew", "gait3d"]
 
@@ -33,7 +34,8 @@ class Data:
 
     ``path`` is a folder in OpenGait's layout; ``partition`` a file or a built-in name, None for all people;
     ``protocol`` that of the evaluation, None for no evaluation, which looks at the first ``test_frames`` of a sequence,
-    None for all; ``cache`` a folder for the silhouettes in packed form.
+    None for all; ``cache`` a folder for the silhouettes in packed form, None for that of the run, ``off`` to read the
+    data set's own files instead. With ``binary`` silhouettes are thresholded at 128, in training and in its test.
     """
 
     path: str | None = None
@@ -41,8 +43,11 @@ class Data:
     protocol: Protocol | None = "casia-b"
     test_frames: int | None = None
     cache: str | None = None
+    binary: bool = False
 
     def __post_init__(self) -> None:
+        if self.binary and self.cache == OFF:
+            raise QgaitError("Thresholded silhouettes are kept in a cache.", "leave cache: off or binary: true out.")
         if self.test_frames is not None and self.test_frames < 1:
             raise QgaitError(f"A test of {self.test_frames} frames is impossible.", "take 1 or more, or null for all.")
 

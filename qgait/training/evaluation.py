@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from qgait.data import opengait
+from qgait.data.silhouettes import threshold
 from qgait.evaluation.protocols import check_protocol, evaluate
 from qgait.models.embedding import embed_clip
 from qgait.models.layers import Backbone
@@ -23,13 +24,15 @@ MEASURES = ("rank1", "map")
 class Evaluation:
     """``protocol`` is casia-b, oumvlp, grew or gait3d, with its ``probes`` where it needs them.
 
-    ``frames`` takes only the first frames of each sequence. Processes share the work.
+    ``frames`` takes only the first frames of each sequence; with ``binary`` they are thresholded, as those of training
+    then are. Processes share the work.
     """
 
     sequences: Sequence[opengait.Sequence]
     protocol: str
     probes: frozenset[str] = frozenset()
     frames: int | None = None
+    binary: bool = False
 
     def __post_init__(self) -> None:
         check_protocol(self.protocol)
@@ -48,6 +51,8 @@ class Evaluation:
 
     def _embed(self, network: Backbone | SimulatedNetwork, clip: NDArray[np.uint8]) -> NDArray[np.float32]:
         clip = clip[: self.frames]
+        if self.binary:
+            clip = threshold(clip)
         if isinstance(network, Backbone):
             return embed_clip(network, clip)
         with torch.inference_mode():

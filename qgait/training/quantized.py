@@ -20,6 +20,7 @@ from qgait.calibration.calibrate import FRAMES, calibrate
 from qgait.data import opengait
 from qgait.data.selection import load_clips, spread
 from qgait.data.silhouette_cache import SilhouetteCache
+from qgait.data.silhouettes import cut
 from qgait.losses.inter_class_distance import distance_correlation
 from qgait.models.layers import Backbone, Layer, describe
 from qgait.quantizers import model_file
@@ -83,7 +84,7 @@ def train_quantized(
         distributed.copy_from_first(model.to(here))
         layers = describe(model.eval().cpu())
         teacher, mark = model.to(here), fingerprint(model)
-        examples = _Examples.of(sequences, settings.calibration_clips)
+        examples = _Examples.of(sequences, settings.calibration_clips, cache)
         if not resume:
             distributed.from_first(lambda: _begin(path, model, layers, recipe, settings, examples, mark))
         content = distributed.from_first(lambda: quantized_checkpoint.read(path, recipe, settings, mark))
@@ -114,10 +115,12 @@ class _Examples:
     labels: Tensor
 
     @classmethod
-    def of(cls, sequences: Sequence[opengait.Sequence], count: int) -> _Examples:
+    def of(cls, sequences: Sequence[opengait.Sequence], count: int, cache: SilhouetteCache | None) -> _Examples:
+        """From the ``cache``, if there is one: its pixels are those of training."""
         chosen = spread(sequences, count)
         people = sorted({s.subject for s in chosen})
-        return cls(load_clips(chosen), torch.tensor([people.index(s.subject) for s in chosen]))
+        clips = load_clips(chosen) if cache is None else [cut(cache.clip(s)) for s in chosen]
+        return cls(clips, torch.tensor([people.index(s.subject) for s in chosen]))
 
 
 def _begin(
