@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,28 +15,63 @@ import numpy as np
 import pytest
 import torch
 from blob_walks import WALKS
-from stopped_runs import stop_after
 from tiny_runs import QUANTIZED, model, stages
 
+from qgait.data.augmentations import Augmentations
+from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
 from qgait.quantizers.grid import Recipe
 from qgait.training import quantized_task
 from qgait.training.quantized import MODEL, train_quantized
 from qgait.training.quantized_checkpoint import CHECKPOINT
-from qgait.training.settings import Guidance
+from qgait.training.settings import BatchSettings, Guidance, Schedule, Stages
 
 SETTINGS = QUANTIZED
+STAGES = QUANTIZED.stages
 W4A4 = Recipe(4, 4)
 
 
-@pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
-def test_a_stopped_run_goes_on_with_the_same_losses_in_either_stage(name: str, tmp_path: Path) -> None:
-    whole = train_quantized(model(name), WALKS, W4A4, SETTINGS, tmp_path / "whole")
+COSINE = Schedule("cosine", lowest=1e-5, warmup=1, warmup_from=1e-6)
+KINDS = {
+    "plain": ("gaitbase", SETTINGS),
+    "bfloat16, cosine, augmented": (
+        "gaitset",
+        dataclasses.replace(
+            SETTINGS,
+            stages=Stages(*(dataclasses.replace(s, schedule=COSINE) for s in (STAGES.first, STAGES.second))),
+            precision="bfloat16",
+            batch=BatchSettings(
+                2,
+                2,
+                FrameSampling("unfixed", frames_min=1, frames_max=3),
+                Augmentations(flip=0.5, rotate=0.5, erase=0.5),
+            ),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_run_goes_on_with_the_same_losses_in_either_stage(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, settings = KINDS[kind]
+    replace = Path.replace
+
+    def keep(temporary: Path, target: Path) -> Path:
+        moved = replace(temporary, target)
+        if target.name == CHECKPOINT:
+            shutil.copytree(target.parent, tmp_path / str(iterations_in(target)), dirs_exist_ok=True)
+        return moved
+
+    monkeypatch.setattr(Path, "replace", keep)
+    whole = train_quantized(model(name), WALKS, W4A4, settings, tmp_path / "whole")
+    monkeypatch.setattr(Path, "replace", replace)
     assert len(set(whole.losses)) == 5, "every batch is another"
     for iteration in (1, 3, 4):  # within stage 1, at the switch, within stage 2
         folder = tmp_path / str(iteration)
-        stop_after(iteration, name, folder)
-        resumed = train_quantized(model(name), WALKS, W4A4, SETTINGS, folder, resume=True)
+        assert not (folder / MODEL).exists() and iterations_in(folder / CHECKPOINT) == iteration
+        resumed = train_quantized(model(name), WALKS, W4A4, settings, folder, resume=True)
         assert resumed.losses == whole.losses
         np.testing.assert_array_equal((resumed.before, resumed.after), (whole.before, whole.after))
         for key, value in whole.network.state_dict().items():
@@ -46,12 +82,14 @@ KILLED = """
 import sys
 from dataclasses import replace
 from pathlib import Path
+import quick_calibration
 from blob_walks import WALKS
-from stopped_runs import stop_after
-from tiny_runs import QUANTIZED, model, rows, stages
+from tiny_runs import QUANTIZED, model, stages
 from qgait.quantizers.grid import Recipe
-from qgait.training.quantized import train_quantized
-train_quantized(model(), WALKS, Recipe(4, 4), replace(QUANTIZED, stages=stages((24, 12))), Path(sys.argv[1]))
+from qgait.training import quantized
+quantized.calibrate = quick_calibration.calibrate
+settings = replace(QUANTIZED, stages=stages((14, 7)))
+quantized.train_quantized(model(), WALKS, Recipe(4, 4), settings, Path(sys.argv[1]))
 """
 
 
@@ -71,8 +109,8 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = iterations_in(folder / CHECKPOINT)
-    assert 3 <= done < 36
-    settings = dataclasses.replace(SETTINGS, stages=stages((24, 12)), save_every=60)
+    assert 3 <= done < 21
+    settings = dataclasses.replace(SETTINGS, stages=stages((14, 7)), save_every=60)
     assert not (folder / MODEL).exists()
     resumed = train_quantized(model(), WALKS, W4A4, settings, folder, resume=True)
     whole = train_quantized(model(), WALKS, W4A4, settings, tmp_path / "whole")
