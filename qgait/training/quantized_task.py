@@ -20,7 +20,7 @@ from qgait.training.quantized_checkpoint import Student
 from qgait.training.runner import State
 from qgait.training.settings import QuantizedSettings, Stage
 from qgait.training.stages import learning_rate, learns_clips, stage_of, surrogates
-from qgait.training.steps import gradient_scales, parameter_groups, positive_steps, scale_gradients
+from qgait.training.steps import deployable_steps, gradient_scales, parameter_groups, scale_gradients
 from qgait.training.synchronized_norm import synchronize_batch_norm
 
 
@@ -96,7 +96,7 @@ class QuantizedTask:
         scale_gradients(self._student.network, self._scales)
 
     def update(self, step: Callable[[], object]) -> None:
-        with positive_steps(self._student.network):
+        with deployable_steps(self._student.network):
             step()
 
     def evaluated(self) -> nn.Module:

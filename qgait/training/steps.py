@@ -1,4 +1,4 @@
-"""How steps learn: the scale of their gradients, their weight decay, and that they stay positive."""
+"""How steps learn: the scale of their gradients, their weight decay, and that what they make can be deployed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from contextlib import contextmanager
 
 import torch
 
+from qgait.fixedpoint import MAX_ACCUMULATOR
 from qgait.quantizers.grid import weight_limit
-from qgait.quantizers.simulated import SimulatedNetwork, parameter_key
+from qgait.quantizers.simulated import SimulatedNetwork, parameter, parameter_key
 
 SMALLEST = 1e-8
+SMALLEST_MULTIPLIER = 2.0**-31  # the integer rule's largest shift is good for half of it
+LARGEST_BIAS = MAX_ACCUMULATOR // 4  # in levels; what is left is more than the products of any layer need
 
 
 def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, float]:
@@ -44,8 +47,13 @@ def scale_gradients(network: SimulatedNetwork, scales: Mapping[str, float]) -> N
 
 
 @contextmanager
-def positive_steps(network: SimulatedNetwork) -> Iterator[None]:
-    """Around an optimizer's step: a step may at most halve in one iteration, so none ever reaches zero."""
+def deployable_steps(network: SimulatedNetwork) -> Iterator[None]:
+    """Around an optimizer's step: what it makes of the steps remains a network of the integer rule.
+
+    A step may at most halve in one iteration, so none ever reaches zero. A channel whose weights die takes its step
+    along; its bias, counted in levels, would leave the accumulator, or its multiplier the range of shifts. Its step
+    stays large enough for both.
+    """
     steps = [*network.weight_steps.values(), *network.steps.values()]
     with torch.no_grad():
         halves = torch._foreach_mul([*steps], 0.5)
@@ -53,6 +61,12 @@ def positive_steps(network: SimulatedNetwork) -> Iterator[None]:
     with torch.no_grad():
         torch._foreach_clamp_min_(halves, SMALLEST)
         torch._foreach_maximum_([*steps], halves)
+        for layer in network.layers:
+            if layer.weight is not None:
+                step = parameter(network.weight_steps, layer.name)
+                levels = parameter(network.biases, layer.name).double().abs() / network.accumulator_step(layer)
+                small = SMALLEST_MULTIPLIER / network.multiplier(layer)
+                step.mul_(torch.maximum(levels / LARGEST_BIAS, small).clamp_min(1).float())
 
 
 def parameter_groups(

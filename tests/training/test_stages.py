@@ -10,10 +10,13 @@ import torch
 from small_networks import clips, network
 from tiny_runs import stages
 
+from qgait.export.checks import check_graph
+from qgait.export.folding import fold
+from qgait.quantizers.simulated import parameter
 from qgait.quantizers.surrogates import ClipLearning, ElementWiseScaling, Sine, Soft, StraightThrough, Surrogates
 from qgait.training.settings import OptimizerSettings, QuantizedSettings, Schedule, Stage, Stages
 from qgait.training.stages import learning_rate, learns_clips, sharpness, stage_of, surrogates
-from qgait.training.steps import gradient_scales, parameter_groups, positive_steps, scale_gradients
+from qgait.training.steps import LARGEST_BIAS, deployable_steps, gradient_scales, parameter_groups, scale_gradients
 
 SETTINGS = QuantizedSettings(stages((8, 6), (0.1, 0.01)))
 
@@ -90,15 +93,15 @@ def test_gradients_of_steps_alone_are_scaled() -> None:
     before = {name: p.grad.clone() for name, p in net.named_parameters()}
     scales = gradient_scales(net, False)
     scale_gradients(net, scales)
-    for name, parameter in net.named_parameters():
-        torch.testing.assert_close(parameter.grad, before[name] * scales.get(name, 1.0))
+    for name, trained in net.named_parameters():
+        torch.testing.assert_close(trained.grad, before[name] * scales.get(name, 1.0))
     net.zero_grad(set_to_none=True)
 
 
 def test_a_step_at_most_halves() -> None:
     net = copy.deepcopy(network("gaitset", "w4a4"))
     before = {key: value.detach().clone() for key, value in net.named_parameters()}
-    with positive_steps(net), torch.no_grad():
+    with deployable_steps(net), torch.no_grad():
         net.steps["embedding"].fill_(-3)
         net.weight_steps["set_block1_conv1"].mul_(0.9)
     torch.testing.assert_close(net.steps["embedding"].detach(), before["steps.embedding"] / 2)
@@ -119,3 +122,22 @@ def test_every_parameter_is_in_one_group_and_steps_do_not_decay() -> None:
         assert all(id(p) not in still for p in [*net.weights.values(), *net.biases.values(), *head.parameters()])
         for key, step in net.steps.items():
             assert (id(step) in still) == (not clips_learn or key.endswith("/pre")), key
+
+
+def test_a_dead_channel_keeps_a_step_for_its_bias() -> None:
+    net = copy.deepcopy(network("gaitset", "w4a4"))
+    name = "set_block1_conv2"
+    layer = next(layer for layer in net.layers if layer.name == name)
+    with torch.no_grad():
+        parameter(net.weight_steps, name)[3] = 1e-12
+        parameter(net.biases, name)[3] = 0.5
+        parameter(net.weight_steps, name)[4] = 1e-8
+        parameter(net.biases, name)[4] = 50
+    with pytest.raises(ValueError, match="needs a shift outside"):
+        fold(net)
+    untouched = parameter(net.weight_steps, name)[2].item()
+    with deployable_steps(net):
+        pass
+    check_graph(fold(net))
+    assert net.bias_levels(layer)[4].item() == pytest.approx(LARGEST_BIAS, rel=1e-5)
+    assert parameter(net.weight_steps, name)[2].item() == untouched
