@@ -1,4 +1,4 @@
-"""What each process does in test_distributed.py: ``python shared_runs.py FOLDER``, as torchrun starts it."""
+"""What each process does in test_distributed.py: ``python shared_runs.py FOLDER DATA``, as torchrun starts it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+import quick_calibration
 import torch
 from blob_walks import WALKS
 from tiny_runs import FLOAT, QUANTIZED, model, stages
 
+from qgait.cli import run
 from qgait.data.augmentations import Augmentations
 from qgait.data.frames import FrameSampling
 from qgait.losses.objective import CenterRanked, Losses, Softmax, Uniformity, WeightedMargin
 from qgait.quantizers.grid import Recipe
-from qgait.training import distributed
+from qgait.training import distributed, quantized, quantized_task
 from qgait.training.evaluation import Evaluation
 from qgait.training.loop import _FloatTask, train
 from qgait.training.quantized import train_quantized
+from qgait.training.quantized_checkpoint import Student
 from qgait.training.quantized_task import QuantizedTask
 from qgait.training.settings import BatchSettings
 
@@ -34,31 +38,53 @@ FLOATS = dataclasses.replace(FLOAT, batch=BatchSettings(3, 2, UNFIXED, Augmentat
 QUANTIZEDS = dataclasses.replace(QUANTIZED, batch=BatchSettings(3, 2, UNFIXED), stages=stages((2, 1)), save_every=9)
 
 
-def main(folder: Path) -> None:
-    """Trains, stops and goes on, quantizes; process 0 leaves losses, first gradients and weights."""
+PACT = dataclasses.replace(QUANTIZEDS, stages=stages((1, 0), surrogates=("pact", "pact")), losses=ALL)
+
+
+def main(folder: Path, data: Path) -> None:
+    """Trains, stops and goes on, quantizes; process 0 leaves losses, first gradients and statistics."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantized, "calibrate", quick_calibration.calibrate)
+        content = _train(folder, patch)
+    if distributed.world() > 1:
+        content["commands"] = distributed.everyones(_commands(folder, data))
+    if distributed.rank() == 0:
+        torch.save(content, folder / "result.pt")
+
+
+def _train(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     walks = [dataclasses.replace(walk, type=kind) for walk in WALKS for kind in ("nm-01", "nm-05")]
     evaluation = Evaluation(walks, "casia-b")
-    gradients, statistics = _recorded(_FloatTask)
+    gradients, statistics = _recorded(_FloatTask, patch)
     whole = model(seed=distributed.rank())  # process 0's weights are everyone's
     losses = train(whole, WALKS, FLOATS, folder / "float", evaluate=evaluation)
     stopped = dataclasses.replace(FLOATS, iterations=3)
     train(model(), WALKS, stopped, folder / "stopped")
     resumed = train(model(seed=5), WALKS, FLOATS, folder / "stopped", resume=True)
 
-    quantized_gradients, _ = _recorded(QuantizedTask)
+    _in_float64(patch)
+    quantized_gradients, _ = _recorded(QuantizedTask, patch)
     result = train_quantized(model(), WALKS, Recipe(4, 4), QUANTIZEDS, folder / "quantized")
-    if distributed.rank() == 0:
-        content = {
-            "losses": losses,
-            "resumed": resumed,
-            "gradients": gradients[0],
-            "statistics": statistics[0],
-            "refusal": _refusal() if distributed.world() > 1 else "",
-            "quantized losses": result.losses,
-            "quantized gradients": quantized_gradients[0],
-            "before": result.before,
-        }
-        torch.save(content, folder / "result.pt")
+    train_quantized(model("gaitset"), WALKS, Recipe(4, 4), PACT, folder / "pact")
+    return {
+        "losses": losses,
+        "resumed": resumed,
+        "gradients": gradients[0],
+        "statistics": statistics[0],
+        "refusal": _refusal() if distributed.world() > 1 else "",
+        "quantized losses": result.losses,
+        "quantized gradients": quantized_gradients[0],
+        "PACT gradients": quantized_gradients[-1],
+        "before": result.before,
+    }
+
+
+def _commands(folder: Path, data: Path) -> list[int]:
+    """Exit codes of a run, of one over it, and of going on with it; process 0 alone has the folder of the run."""
+    out = folder / ("run" if distributed.rank() == 0 else "elsewhere")
+    small = ["--people", "2", "--clips", "2", "--frames", "2", "--set", "model.channels=4,6,8"]
+    new = ["train", "--data", str(data), "--out", str(out), *small, "--iterations", "2"]
+    return [run(new), run(new), run(["train", "--resume", "--out", str(out), "--iterations", "3"])]
 
 
 def _refusal() -> str:
@@ -70,7 +96,19 @@ def _refusal() -> str:
     return ""
 
 
-def _recorded(task: Any) -> tuple[list[list[torch.Tensor]], list[dict[str, torch.Tensor]]]:
+def _in_float64(patch: pytest.MonkeyPatch) -> None:
+    """Gradients of steps are small differences of large sums, and in float32 depend on the order of these."""
+    begin = QuantizedTask.__init__
+
+    def wide(self: QuantizedTask, student: Student, *rest: Any) -> None:
+        student.network.double()
+        begin(self, student, *rest)
+
+    patch.setattr(quantized_task, "DTYPES", {"float32": torch.float64})
+    patch.setattr(QuantizedTask, "__init__", wide)
+
+
+def _recorded(task: Any, patch: pytest.MonkeyPatch) -> tuple[list[list[torch.Tensor]], list[dict[str, torch.Tensor]]]:
     """Every iteration's gradients from now on, as the optimizer gets them, and float networks' running statistics."""
     update, kept, statistics = task.update, [], []
 
@@ -81,9 +119,9 @@ def _recorded(task: Any) -> tuple[list[list[torch.Tensor]], list[dict[str, torch
             statistics.append({name: value.clone() for name, value in self._model.named_buffers()})
         update(self, step)
 
-    task.update = watching
+    patch.setattr(task, "update", watching)
     return kept, statistics
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -54,6 +54,8 @@ def train(out: Path, **options: Any) -> None:
     """
     from qgait.commands.train_configuration import configure
     from qgait.commands.train_run import run
+    from qgait.training.distributed import connect
 
+    connect()
     for line in run(configure(out, options), out, options["resume"]):
         console.print(line, markup=False, soft_wrap=True)

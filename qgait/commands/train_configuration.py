@@ -39,7 +39,8 @@ FLOAT_KEYS = ("iterations", "optimizer", "schedule", "precision")
 
 def configure(out: Path, options: Mapping[str, Any]) -> Configuration:
     """The configuration of a run in ``out``; ``options`` by name, None where they were not given."""
-    from qgait.training.configuration import CONFIG, read, typed
+    from qgait.training.configuration import CONFIG, typed
+    from qgait.training.distributed import from_first
 
     given = {
         name: str(value) if isinstance(value, Path) else value
@@ -51,9 +52,7 @@ def configure(out: Path, options: Mapping[str, Any]) -> Configuration:
     if resumes:
         if "config" in given:
             raise QgaitError("--config is for a new run.", f"leave it out; --resume reads {out / CONFIG}.")
-        if not (out / CONFIG).is_file():
-            raise QgaitError(f"There is no run in {out}.", "check --out, or leave --resume out.")
-        start = read(out / CONFIG)
+        start = from_first(lambda: _begun(out))
     else:
         start = _start(given, said)
     asked = {name: said.get(name, given.get(name, getattr(start, name))) for name in ("bits", "init")}
@@ -78,6 +77,15 @@ def configure(out: Path, options: Mapping[str, Any]) -> Configuration:
             notes.print("float16 needs a GPU: this run is in float32.")
         whole = whole.changed({"precision": "float32"}, TYPED)
     return whole
+
+
+def _begun(out: Path) -> Configuration:
+    """That of the run in ``out``, which process 0 alone may see."""
+    from qgait.training.configuration import CONFIG, read
+
+    if not (out / CONFIG).is_file():
+        raise QgaitError(f"There is no run in {out}.", "check --out, or leave --resume out.")
+    return read(out / CONFIG)
 
 
 def _start(given: Mapping[str, Any], said: Mapping[str, Any]) -> Configuration:

@@ -24,23 +24,27 @@ def run(configuration: Configuration, out: Path, resume: bool) -> Iterator[str]:
     """Trains, and says what it trains and what came out; of several processes the first one alone."""
     from qgait.data.opengait import Dataset
     from qgait.training.configuration import CONFIG
-    from qgait.training.distributed import rank
+    from qgait.training.distributed import from_first, rank
     from qgait.training.loop import CHECKPOINT
     from qgait.training.quantized_checkpoint import CHECKPOINT as QUANTIZED
     from qgait.training.start import check_new
 
     _check_device(configuration.device)
     saved = out / (CHECKPOINT if configuration.bits is None else QUANTIZED)
-    if not resume:
-        check_new(out / CHECKPOINT)
-        check_new(out / QUANTIZED)
-    goes_on = resume and saved.exists()
+
+    def looked() -> bool:
+        if not resume:
+            check_new(out / CHECKPOINT)
+            check_new(out / QUANTIZED)
+        return resume and saved.exists()
+
+    goes_on = from_first(looked)  # others may not see the folder
     dataset = Dataset.open(str(configuration.data.path), configuration.data.partition)
     test = open_evaluation(configuration, dataset)
     network = _network(configuration, _people(dataset.train), goes_on)
     configuration = dataclasses.replace(configuration, arguments=_arguments(configuration, network))
     if goes_on:
-        _check(configuration, saved, network)
+        from_first(lambda: _check(configuration, saved, network))
     if rank() == 0:
         configuration.write(out / CONFIG)
         yield from _beginning(configuration, dataset, network, test)

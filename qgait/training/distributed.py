@@ -25,17 +25,23 @@ T = TypeVar("T")
 PATIENCE = timedelta(hours=2)  # the first process may calibrate, or copy a large data set, while the others wait
 
 
-def join(device: str) -> str:
-    """Joins the other processes of ``torchrun``, if there are any and until this one ends; gives this one's device.
+def connect() -> None:
+    """Joins the other processes of ``torchrun``, if there are any, until this one ends.
 
-    gloo connects processes on CPUs, NCCL those on GPUs: ``cuda`` becomes the GPU of this process on its machine.
+    gloo carries what is on CPUs, NCCL what is on GPUs.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
+        atexit.register(dist.destroy_process_group)
+
+
+def join(device: str) -> str:
+    """Connects, and gives this process's device: ``cuda`` becomes its own GPU on its machine."""
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
-        atexit.register(dist.destroy_process_group)
+    connect()
     return device
 
 

@@ -167,7 +167,8 @@ class Run:
 
     def _stop(self, problem: str, iteration: int) -> None:
         path = self._task.checkpoint
-        kept = f"{path} still holds iteration {self._saved}" if path.exists() else "nothing has been saved yet"
+        there = distributed.from_first(path.exists)
+        kept = f"{path} still holds iteration {self._saved}" if there else "nothing has been saved yet"
         raise QgaitError(
             f"{problem} at iteration {iteration + 1}{self._task.where(iteration)}.",
             f"begin again with a lower learning rate; {kept}.",

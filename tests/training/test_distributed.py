@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shared_runs
 import torch
 from tiny_runs import rows
 from torch import nn
 
+from qgait.data.walkers.dataset import synthesize
 from qgait.training import distributed
 from qgait.training.synchronized_norm import SynchronizedBatchNorm, synchronize_batch_norm
 
 TESTS = Path(__file__).parents[1]
 
 
-def started(folder: Path, world: int) -> list[subprocess.Popen[str]]:
+def started(folder: Path, data: Path, world: int) -> list[subprocess.Popen[str]]:
     """``shared_runs`` in each of ``world`` processes, as torchrun starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -29,7 +31,7 @@ def started(folder: Path, world: int) -> list[subprocess.Popen[str]]:
     path = os.pathsep.join([str(TESTS), *sys.path])
     return [
         subprocess.Popen(
-            [sys.executable, TESTS / "shared_runs.py", folder],
+            [sys.executable, TESTS / "shared_runs.py", folder, data],
             env=os.environ | names | {"RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,26 +43,33 @@ def started(folder: Path, world: int) -> list[subprocess.Popen[str]]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[str, Any], list[str]]]:
-    """(folder, what process 0 left, what each process said) of one and of two processes."""
-    found = []
-    folders = {world: tmp_path_factory.mktemp(f"world {world}") for world in (1, 2)}
-    for folder, processes in [(folder, started(folder, world)) for world, folder in folders.items()]:
-        said = [process.communicate(timeout=300)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0] * len(processes), "\n".join(said)
-        found.append((folder, torch.load(folder / "result.pt", weights_only=True), said))
-    return found
+    """(folder, what process 0 left, what each process said) of one, which is this one, and of two processes."""
+    one, two, data = (tmp_path_factory.mktemp(name) / "it" for name in ("one", "two", "data"))
+    synthesize(data, 3, 0, 4, conditions=("nm-01",), views=(36, 90))
+    processes = started(two, data, 2)
+    shared_runs.main(one, data)
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
+    results = [torch.load(folder / "result.pt", weights_only=True) for folder in (one, two)]
+    return [(one, results[0], []), (two, results[1], said)]
 
 
-@pytest.mark.parametrize("kind", ["gradients", "quantized gradients"])
-def test_two_processes_have_the_gradients_of_one(kind: str, runs: Any) -> None:
-    """Every loss, batch norm, clips of several lengths, the guidance: after one iteration from the same weights."""
+@pytest.mark.parametrize(
+    ("kind", "tiny"), [("gradients", 1e-5), ("quantized gradients", 1e-9), ("PACT gradients", 1e-9)]
+)
+def test_two_processes_have_the_gradients_of_one(kind: str, tiny: float, runs: Any) -> None:
+    """Every loss, batch norm, clips of several lengths, the guidance: after one iteration from the same weights.
+
+    Nearly every gradient is so much larger than ``tiny`` that one that is half or double as large is seen.
+    """
     (_, one, _), (_, two, _) = runs
     assert len(one[kind]) == len(two[kind]) > 10
-    largest = max(float(gradient.norm()) for gradient in one[kind])
-    for expected, found in zip(one[kind], two[kind], strict=True):
-        size = float(expected.norm())
+    sizes = [float(gradient.norm()) for gradient in one[kind]]
+    largest = max(sizes)
+    assert sum(size > 4 * tiny * largest for size in sizes) >= 0.95 * len(sizes)
+    for expected, found, size in zip(one[kind], two[kind], sizes, strict=True):
         assert size > 0
-        assert float((found - expected).norm()) <= 1e-3 * size + 1e-5 * largest
+        assert float((found - expected).norm()) <= 1e-3 * size + tiny * largest
 
 
 def test_two_processes_have_the_losses_of_one(runs: Any) -> None:
@@ -97,6 +106,15 @@ def test_process_0_alone_writes_and_prints(runs: Any) -> None:
     assert [float(row["loss"]) for row in found] == left["losses"]
     assert float(found[-1]["test rank1 nm"]) == float(rows(runs[0][0] / "float")[-1]["test rank1 nm"])
     assert len(list((folder / "float").glob("events.out.tfevents*"))) == 1
+
+
+def test_process_0_alone_looks_at_the_folder_of_the_run(runs: Any) -> None:
+    """The other has a folder of its own, with its silhouettes and nothing else."""
+    folder, left, said = runs[1]
+    assert left["commands"] == [[0, 2, 0]] * 2
+    assert all("There already is a run in" in text for text in said)
+    assert len(rows(folder / "run")) == 3
+    assert [path.suffix for path in (folder / "elsewhere").iterdir()] == [".silhouettes"]
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (3, 5, 4, 2)])
