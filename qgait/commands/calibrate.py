@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from qgait.commands.output import console, progress, table, write_json
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The quantized model (.safetensors).")
 @click.option("--bits", default="w8a8", show_default=True, help="Bits of weights and activations, w2a2 to w8a8.")
+@click.option("--first-last", default="8", show_default=True, help="Bits of the first and last layer: 8 or same.")
 @click.option("--method", default="mse", show_default=True, help="Ranges: mse, percentile or minmax.")
 @click.option("--sequences", default=48, show_default=True, help="Sequences to look at.")
 @click.option("--partition", help="Partition file or name; calibrates on its training people.")
@@ -29,6 +31,7 @@ def calibrate(
     data: Path,
     out: Path,
     bits: str,
+    first_last: str,
     method: str,
     sequences: int,
     partition: str | None,
@@ -43,7 +46,7 @@ def calibrate(
     from qgait.quantizers import model_file
     from qgait.quantizers.grid import Recipe
 
-    recipe = Recipe.parse(bits)
+    recipe = replace(Recipe.parse(bits), first_last=first_last)  # type: ignore[arg-type]  # it refuses others
     network = checkpoints.load(checkpoint, model)
     chosen = spread(Dataset.open(data, partition).train, sequences)
     with progress() as report:

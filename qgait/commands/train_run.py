@@ -153,7 +153,8 @@ def _network(configuration: Configuration, people: int, goes_on: bool) -> Backbo
     torch.manual_seed(configuration.settings.seed)
     quantized = configuration.bits is not None
     if configuration.init is not None and (quantized or not goes_on):
-        network = checkpoint.load(configuration.init, configuration.model, classifier=quantized)
+        classifies = quantized and configuration.quantized.losses.cross_entropy.weight > 0
+        network = checkpoint.load(configuration.init, configuration.model, classifier=classifies)
     else:
         network = build(configuration.model, **configuration.arguments)
     if isinstance(network, GaitBase) and not quantized:

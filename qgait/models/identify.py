@@ -20,6 +20,8 @@ OTHER_NETWORKS = {
     "SwinGait": "transformer",
     "SkeletonGait": "map_layer0.",
 }
+# how names begin in a quantized model and in the checkpoint of a quantized run
+QUANTIZED = ("bias:", "network.weights.")
 # where the widths of a network are read: a convolution's dimension 0, and the last of the separate FC
 WIDTHS = {
     "gaitset": (
@@ -49,6 +51,8 @@ def recognise(path: Path, state: State, wanted: str | None) -> str:
     if wanted is not None and (best == wanted or shares[best] == 0):
         best = wanted
     if shares[best] == 0:
+        if any(key.startswith(QUANTIZED) for key in state):
+            raise QgaitError(f"{path} is a quantized network, not a float one.", "give the float network's checkpoint.")
         looks = next((n for n, start in OTHER_NETWORKS.items() if any(k.startswith(start) for k in state)), None)
         first = next(iter(state))
         like = f"looks like {looks}, which is not supported" if looks else "is of no network known here"

@@ -93,6 +93,7 @@ class Configuration:
             **{key: getattr(self.settings, key) for key in hints_of(Settings)},
             **{key: getattr(self, key) for key in ("data", "init", "bits", "device")},
         }
+        _check_first_last(changes, source)
         new = values(hints, changes or {}, place, now)
         model = now["model"] | new.pop("model", {})
         quantized = new.pop("quantized", {})
@@ -182,6 +183,16 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
         was = both.get(key)
         both[key] = merged(was, value) if isinstance(was, Mapping) and isinstance(value, Mapping) else value
     return both
+
+
+def _check_first_last(changes: object, source: str) -> None:
+    """The recipe's own reason why there is no such policy, before its type is looked at."""
+    quantized = changes.get("quantized") if isinstance(changes, Mapping) else None
+    if isinstance(quantized, Mapping) and "first_last" in quantized:
+        try:
+            Recipe(8, 8, str(quantized["first_last"]))  # type: ignore[arg-type]
+        except QgaitError as error:
+            raise QgaitError(f"quantized.first_last in {source}: {error.problem}", error.fix) from None
 
 
 def _path(choice: str | Path, above: tuple[Path, ...]) -> Path:

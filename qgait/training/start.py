@@ -42,7 +42,8 @@ def check_classifier(model: Backbone, people: int) -> None:
     weight = model.state_dict().get("BNNecks.fc_bin")
     if weight is not None and weight.shape[2] != people:
         problem = f"The classifier of {model.name} has {weight.shape[2]} classes; the data have {people} people."
-        raise QgaitError(problem, f"build the model with classes={people}.")
+        fix = "train on the people it knows (--partition), or without it: --set losses.cross_entropy.weight=0."
+        raise QgaitError(problem, fix)
 
 
 def check_new(path: Path) -> None:

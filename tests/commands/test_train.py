@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import quick_calibration
 import torch
 from float_models import small_model
 
 from qgait.cli import run
 from qgait.data.walkers.dataset import synthesize
 from qgait.models import checkpoint
+from qgait.training import quantized
 from qgait.training.configs import names
 from qgait.training.configuration import read
 from qgait.training.quantized import MODEL
@@ -91,6 +93,12 @@ def test_a_trained_model_is_exported_verified_and_evaluated(
     assert "is of gaitbase at w4a4, not of gaitbase at w2a2" in refusal(capsys)
     assert run(["train", "--out", str(tmp_path), "--resume"]) == 0
     assert "gaitbase w4a4: 3 iterations" in printed(capsys)
+
+    for name in ("quantized.pt", MODEL):
+        for bits in (["--bits", "w4a4"], ["--bits", "w2a2"], []):
+            assert train(walkers, tmp_path / name, tmp_path / "other", *bits, *SMALL) == 2
+            assert f"{name} is a quantized network, not a float one." in refusal(capsys), (name, bits)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_run_goes_on_with_resume_alone_from_anywhere(
@@ -219,3 +227,45 @@ def test_the_configurations_are_listed(capsys: pytest.CaptureFixture[str]) -> No
     said = printed(capsys)
     assert all(name in said for name in names())
     assert "GaitBase on Gait3D as OpenGait trains it." in said
+
+
+def test_a_classifier_of_other_people_is_refused_and_may_be_left_out(
+    walkers: Path,
+    partition: Path,
+    float_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(quantized, "calibrate", quick_calibration.calibrate)
+    options = ["--bits", "w4a4", "--partition", str(partition), *SMALL]
+    assert train(walkers, float_checkpoint, tmp_path / "a", *options) == 2
+    said = refusal(capsys)
+    assert "The classifier of gaitbase has 3 classes; the data have 2 people." in said
+    assert "(--partition), or without it: --set losses.cross_entropy.weight=0." in said
+    assert train(walkers, float_checkpoint, tmp_path / "a", *options, "--set", "losses.cross_entropy.weight=0") == 0
+
+
+def test_people_who_are_not_there_are_told_of(
+    walkers: Path, float_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "partition.json"
+    path.write_text(json.dumps({"TRAIN_SET": ["001", "002", "004"], "TEST_SET": ["003", "005", "006"]}))
+    evaluated = ["eval", str(float_checkpoint), "--level", "float", "--data", str(walkers), "--partition", str(path)]
+    for command in (lambda: narrow(walkers, tmp_path / "run", "--partition", path), lambda: run(evaluated)):
+        assert command() == 0
+        said = refusal(capsys)
+        assert f"1 of 3 subjects in the TRAIN_SET of {path} are not there." in said
+        assert f"2 of 3 subjects in the TEST_SET of {path} are not there." in said
+    path.write_text(json.dumps({"TRAIN_SET": ["201"], "TEST_SET": ["003"]}))
+    assert narrow(walkers, tmp_path / "nobody", "--partition", path) == 2
+    assert "None of the 1 subjects in the TRAIN_SET" in refusal(capsys)
+    assert run(evaluated) == 2
+    assert "None of the 1 subjects in the TRAIN_SET" in refusal(capsys)
+
+
+def test_people_with_too_few_sequences_are_told_of(
+    walkers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert narrow(walkers, tmp_path / "run", "--clips", 5, "--iterations", 1) == 0
+    assert "3 of 3 people have fewer than 5 sequences; some come twice in a batch." in refusal(capsys)

@@ -144,6 +144,13 @@ def test_a_resumed_run_has_its_own_settings_and_what_is_changed_now() -> None:
         (("bits=w4a4",), {}, "Training at --bits starts from a float network.", "--init"),
         (("losses.tripet.margin=1",), {}, "no key losses.tripet (in the command line)", "losses.triplet."),
         (("margin=1",), {}, "no key margin (in the command line)", "losses.triplet.margin"),
+        (
+            ("quantized.first_last=fp",),
+            {"bits": "w4a4", "init": Path("base.pt")},
+            "quantized.first_last in the command line: The first and the last layer cannot stay in floating point",
+            "give them 8 bits, or the same",
+        ),
+        (("quantized.first_last=9",), {"bits": "w4a4", "init": Path("base.pt")}, "no policy", "8, same"),
         (("batch.people=many",), {}, "batch.people in the command line is 'many'", "example 8"),
         (("batch.people",), {}, "'batch.people' sets nothing", "KEY=VALUE"),
         (("model.name=[1]",), {}, "no backbone called", "gaitset"),

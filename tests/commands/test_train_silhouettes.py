@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 import torch
 from float_models import small_model
 
+from qgait.calibration.calibrate import calibrate
 from qgait.cli import run
 from qgait.commands.test_people import open_evaluation
 from qgait.data.opengait import Dataset
 from qgait.data.walkers.dataset import synthesize
 from qgait.models import checkpoint
+from qgait.training import quantized
 from qgait.training.configuration import read
 
 SMALL = ["--people", "2", "--clips", "2", "--frames", "2", "--iterations", "2", "--learning-rate", "0.001"]
@@ -86,7 +89,11 @@ def test_thresholded_training_sees_two_values_and_so_does_its_test(
     assert "was begun with thresholded silhouettes. Fix: leave data.binary" in " ".join(capsys.readouterr().err.split())
 
 
-def test_quantized_training_calibrates_on_thresholded_silhouettes(hard: Path, soft: Path, tmp_path: Path) -> None:
+def test_quantized_training_calibrates_on_thresholded_silhouettes(
+    hard: Path, soft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranges = partial(calibrate, method="minmax")  # the quickest
+    monkeypatch.setattr(quantized, "calibrate", ranges)
     checkpoint.save(small_model("gaitset"), tmp_path / "float.pt")
     found = []
     for data, more in ((hard, ["--cache", "off"]), (soft, ["--set", "data.binary=true"])):
