@@ -14,14 +14,20 @@ from qgait.export.graph import (
     Concat,
     Conv2d,
     FrameMax,
+    FrameWindow,
     Graph,
     MaxPool2d,
+    Multiply,
     Op,
     PartLinear,
+    PowerPool,
     Requant,
+    RowSlice,
     StripPool,
     Table,
     Tensor,
+    WindowMax,
+    WindowPool,
 )
 from qgait.fixedpoint import add_factors, encode_multiplier
 from qgait.runtime import reference
@@ -42,12 +48,12 @@ def silhouettes(frames: int, seed: int = 0, height: int = 64, width: int = 44) -
 class GraphBuilder:
     """Adds one random layer at a time and runs it, so that the next one gets realistic codes."""
 
-    def __init__(self, seed: int, height: int = 64, width: int = 44) -> None:
+    def __init__(self, seed: int, height: int = 64, width: int = 44, frames: int = 2) -> None:
         self.rng = np.random.default_rng(seed)
         frame = Tensor("silhouette", (height, width, 1), np.float32(1 / 255), -128)
         self.tensors = {"silhouette": frame}
         self.ops: list[Op] = []
-        self.codes = {"silhouette": reference.input_codes(silhouettes(2, seed, height, width))}
+        self.codes = {"silhouette": reference.input_codes(silhouettes(frames, seed, height, width))}
 
     def _finish(self, op: Op, shape: tuple[int, ...], per_frame: bool, like: Tensor, **change: object) -> str:
         fields = {"scale": like.scale, "zero_point": like.zero_point, "lo": like.lo, "hi": like.hi} | change
@@ -89,6 +95,15 @@ class GraphBuilder:
         op = Table(name, (x,), name, np.clip(codes, lo, hi).astype(np.int8))
         return self._finish(op, source.shape, source.per_frame, source, zero_point=zero_point, lo=lo, hi=hi)
 
+    def rescale(self, x: str, like: Tensor) -> str:
+        """A table that brings the codes of ``x`` to the scale, zero point and range of ``like``."""
+        source = self.tensors[x]
+        real = (np.arange(-128, 128) - source.zero_point) * float(source.scale) / float(like.scale)
+        name = f"rescale{len(self.ops)}"
+        codes = np.clip(np.floor(real + 0.5) + like.zero_point, like.lo, like.hi)
+        op = Table(name, (x,), name, codes.astype(np.int8))
+        return self._finish(op, source.shape, source.per_frame, like)
+
     def pool(self, x: str, kernel: int = 2) -> str:
         source = self.tensors[x]
         height, width, channels = source.shape
@@ -104,22 +119,22 @@ class GraphBuilder:
     def add(self, a: str, b: str, zero_point: int = -128) -> str:
         first, second = self.tensors[a], self.tensors[b]
         name = f"add{len(self.ops)}"
-        factors = add_factors(float(first.scale), float(second.scale))
+        factors = add_factors(float(first.scale.flat[0]), float(second.scale.flat[0]))
         acc = factors[0] * (self.codes[a].astype(np.int64) - first.zero_point) + factors[1] * (
             self.codes[b].astype(np.int64) - second.zero_point
         )
         requant, scale = self._requant(acc, 60, (1,))
         op = Add(name, (a, b), name, factors, requant)
-        return self._finish(op, first.shape, first.per_frame, first, scale=scale, zero_point=zero_point)
+        return self._finish(op, first.shape, first.per_frame, first, scale=_scales(first, scale), zero_point=zero_point)
 
-    def strips(self, x: str, bins: tuple[int, ...], zero_point: int = -128) -> str:
+    def strips(self, x: str, bins: tuple[int, ...], zero_point: int = -128, kind: str = "mean_max") -> str:
         source = self.tensors[x]
         height, width, channels = source.shape
         parts = sum(bins)
         count = np.repeat([height * width // b for b in bins], bins)[:, None]
         m, s = encode_multiplier((self.rng.uniform(0.3, 0.6, (parts, 1)) / count).astype(np.float32))
         name = f"strips{len(self.ops)}"
-        op = StripPool(name, (x,), name, bins, Requant(m, s))
+        op = StripPool(name, (x,), name, bins, Requant(m, s), kind)
         scale = np.ones(parts, np.float32)
         return self._finish(op, (parts, channels), source.per_frame, source, scale=scale, zero_point=zero_point)
 
@@ -141,8 +156,78 @@ class GraphBuilder:
         scale = first.scale if first.scale.ndim == 0 else np.concatenate([self.tensors[x].scale for x in inputs])
         return self._finish(Concat(name, inputs, name), (rows, *first.shape[1:]), first.per_frame, first, scale=scale)
 
-    def graph(self, model: str, bits: str = "w8a8") -> Graph:
-        return Graph(model, bits, "silhouette", self.ops[-1].output, dict(self.tensors), tuple(self.ops))
+    def rows(self, x: str, start: int, stop: int) -> str:
+        source = self.tensors[x]
+        name = f"rows{len(self.ops)}"
+        shape = (stop - start, *source.shape[1:])
+        return self._finish(RowSlice(name, (x,), name, start, stop), shape, source.per_frame, source)
+
+    def frame_window(self, x: str, size: int = 3, stride: int = 1, padding: int | None = None) -> str:
+        source = self.tensors[x]
+        name = f"window{len(self.ops)}"
+        op = FrameWindow(name, (x,), name, size, stride, size // 2 if padding is None else padding)
+        return self._finish(op, (*source.shape[:-1], size * source.shape[-1]), True, source)
+
+    def window_max(self, x: str, size: int, stride: int, padding: int) -> str:
+        name = f"windowmax{len(self.ops)}"
+        source = self.tensors[x]
+        return self._finish(WindowMax(name, (x,), name, size, stride, padding), source.shape, True, source)
+
+    def window_pool(self, x: str, size: int = 3, zero_point: int = -128) -> str:
+        source = self.tensors[x]
+        shape = (1,) if len(source.shape) == 3 else (source.shape[0], 1)
+        m, s = encode_multiplier((self.rng.uniform(0.4, 0.8, shape) / size).astype(np.float32))
+        name = f"windowpool{len(self.ops)}"
+        return self._finish(
+            WindowPool(name, (x,), name, size, Requant(m, s)), source.shape, True, source, zero_point=zero_point
+        )
+
+    def multiply(self, a: str, b: str, zero_point: int = -128) -> str:
+        first, second = self.tensors[a], self.tensors[b]
+        name = f"multiply{len(self.ops)}"
+        largest = 127.0 * (second.hi - second.zero_point)
+        shape = (1,) if len(first.shape) == 3 else (first.shape[0], 1)
+        m, s = encode_multiplier((self.rng.uniform(80, 160, shape) / largest).astype(np.float32))
+        op = Multiply(name, (a, b), name, Requant(m, s))
+        return self._finish(op, first.shape, first.per_frame, first, zero_point=zero_point, lo=-128, hi=127)
+
+    def sigmoid(self, x: str, flipped: bool = False) -> str:
+        """A gate, codes -128..127 of 0..255 / 256; ``flipped`` is 1 - sigmoid."""
+        source = self.tensors[x]
+        real = (np.arange(-128, 128) - source.zero_point) / (-40 if flipped else 40)
+        codes = np.clip(np.floor(256 / (1 + np.exp(-real)) + 0.5), 0, 255) - 128
+        name = f"sigmoid{len(self.ops)}"
+        scale = _scales(source, np.float32(1 / 256))
+        change = {"scale": scale, "zero_point": -128, "lo": -128, "hi": 127}
+        op = Table(name, (x,), name, codes.astype(np.int8))
+        return self._finish(op, source.shape, source.per_frame, source, **change)
+
+    def power_pool(self, x: str, rows: tuple[int, ...], exponent: float = 6.5, hi: int = 127) -> str:
+        """Generalized mean with an exponent near ``exponent`` a region; the result has zero point and lo -128."""
+        source = self.tensors[x]
+        _, width, channels = source.shape
+        levels = np.maximum(np.arange(-128, 128) - source.zero_point, 0)
+        steps = hi + 128
+        powers, thresholds = [], []
+        for height in rows:
+            p = exponent + self.rng.uniform(-1, 1)
+            unit = (2**31 - 1) // (height * width) / (source.hi - source.zero_point) ** p
+            powers.append(np.floor(unit * np.minimum(levels, source.hi - source.zero_point) ** p))
+            halves = (np.arange(steps) + 0.5) / steps * (source.hi - source.zero_point) * self.rng.uniform(0.6, 0.9)
+            thresholds.append(np.ceil(height * width * unit * halves**p))
+        name = f"power{len(self.ops)}"
+        op = PowerPool(name, (x,), name, rows, np.array(powers).astype(np.int32), np.array(thresholds).astype(np.int32))
+        shape, scale = (len(rows), channels), np.full(len(rows), source.scale, np.float32)
+        return self._finish(op, shape, source.per_frame, source, scale=scale, zero_point=-128, lo=-128, hi=hi)
+
+    def graph(self, model: str, bits: str = "w8a8", min_frames: int = 1) -> Graph:
+        ops, output = tuple(self.ops), self.ops[-1].output
+        return Graph(model, bits, "silhouette", output, dict(self.tensors), ops, min_frames=min_frames)
+
+
+def _scales(like: Tensor, scale: np.float32) -> NDArray[np.float32]:
+    """``scale`` for a map, once a part for parts."""
+    return np.full(like.shape[0] if len(like.shape) == 2 else (), scale, np.float32)
 
 
 def _accumulators(op: Conv2d, x: NDArray[np.int8], source: Tensor, result: Tensor) -> NDArray[np.int64]:
@@ -201,3 +286,46 @@ def gaitbase_graph(seed: int = 0, channels: tuple[int, int, int, int] = (64, 128
         x = b.add(y, shortcut)
     b.linear(b.strips(b.frame_max(x), (16,)), 256)
     return b.graph("gaitbase")
+
+
+def temporal_graph(seed: int = 0) -> Graph:
+    """HSTL and DeepGaitV2-3D in small: 3-D convolutions, regions of rows, gates, every third frame. 16 x 12."""
+    b = GraphBuilder(seed, 16, 12, frames=8)
+    x = b.leaky(b.conv(b.frame_window("silhouette"), 6, 3, zero_point=-90))
+    early = b.power_pool(b.conv(b.frame_max(x), 8, 1), (16,))
+    x = b.pool(x)
+    y = b.conv(b.frame_window(b.conv(b.frame_window(x), 6, 3)), 6, 1, zero_point=3)
+    x = b.add(y, x)  # y is known two frames after x
+    gated = [_gated(b, b.rows(x, start, stop)) for start, stop in ((0, 5), (5, 8))]
+    x = b.concat(*(_with_scale_of_first(b, gated)))
+    bands = [b.conv(b.frame_window(b.rows(x, start, stop)), 8, 3) for start, stop in ((0, 2), (2, 8))]
+    last = b.frame_max(b.concat(*_with_scale_of_first(b, bands)))
+    b.linear(b.concat(early, b.power_pool(last, (1,) * 8), b.power_pool(last, (3, 5), 4.0, hi=90)), 10)
+    return b.graph("temporal", min_frames=3)
+
+
+def _gated(b: GraphBuilder, x: str) -> str:
+    """HSTL's choice between two maxima over time, per channel: ``w * a + (1 - w) * b``; every third frame."""
+    short, long = b.window_max(x, 3, 3, 0), b.window_max(x, 5, 3, 1)
+    gap = b.linear(b.strips(b.add(short, long), (1,), kind="mean"), b.tensors[x].shape[2])
+    return b.add(b.multiply(short, b.sigmoid(gap)), b.multiply(long, b.sigmoid(gap, flipped=True)))
+
+
+def _with_scale_of_first(b: GraphBuilder, maps: list[str]) -> list[str]:
+    """Tables that bring maps to one scale and range, as they must have to be joined."""
+    first = b.tensors[maps[0]]
+    return [b.rescale(x, first) for x in maps]
+
+
+def parts_graph(seed: int = 0) -> Graph:
+    """GaitPart in small: parts of every frame, convolutions over time a part, gates, maxima over frames. 16 x 12."""
+    b = GraphBuilder(seed, 16, 12, frames=6)
+    x = b.pool(b.leaky(b.conv("silhouette", 8, 5, zero_point=-90)))
+    x = b.strips(b.leaky(b.conv(x, 12, 3, zero_point=-80)), (4,), zero_point=-120)
+    templates = []
+    for size, kernel in ((3, 1), (5, 3)):
+        hidden = b.leaky(b.linear(b.frame_window(x), 3), zero_point=-60)
+        gate = b.sigmoid(b.linear(b.frame_window(hidden, kernel), 12))
+        templates.append(b.multiply(b.window_pool(x, size), gate))
+    b.linear(b.frame_max(b.add(*templates)), 10)
+    return b.graph("parts")
