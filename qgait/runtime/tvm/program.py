@@ -24,6 +24,9 @@ class Kernel:
     Inputs and output are dense int8 tensors in NHWC order without padding (``codes``, the first kernel of a frame,
     reads the uint8 silhouette as the same bytes). Constants are read-only and 64-byte aligned; scratch holds nothing
     between calls. ``in_place`` names an input whose memory may be the output's. ``ops`` names the graph's operators.
+
+    A window takes ``neighbours`` pointers in place of its one input, the oldest value first, and ``present``: one byte
+    for each, -1, or 0 where the value is missing (its pointer is then that of a value which is there).
     """
 
     symbol: str
@@ -34,10 +37,12 @@ class Kernel:
     scratch_bytes: int
     func: PrimFunc
     in_place: str | None = None
+    neighbours: int = 0
 
     def prototype(self) -> str:
         """The C declaration, without a semicolon."""
-        inputs = [f"const int8_t *in{i}" for i in range(len(self.inputs))]
+        inputs = [f"const int8_t *in{i}" for i in range(self.neighbours or len(self.inputs))]
+        inputs += ["const int8_t *present"] if self.neighbours else []
         constants = [f"const {C_TYPES[array.dtype.name]} *constant{i}" for i, array in enumerate(self.constants)]
         scratch = ["int8_t *scratch"] if self.scratch_bytes else []
         return f"void {self.symbol}({', '.join([*inputs, *constants, *scratch, 'int8_t *out'])})"
