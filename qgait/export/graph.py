@@ -183,7 +183,7 @@ class PowerPool(Op):
 
     ``acc = sum(powers[r][code + 128])`` over the pixels of region r, in int32; the result is
     ``lo + (how many of thresholds[r] are <= acc)``. powers int32 [R, 256], not negative; thresholds int32
-    [R, hi - lo], ascending. The tables hold x ** p and the root; no requantization.
+    [R, hi - lo], not negative, ascending. The tables hold x ** p and the root; no requantization.
     """
 
     rows: tuple[int, ...]
