@@ -98,7 +98,9 @@ def manifest(program: Program, memory: MemoryPlan, selftest_frames: list[int]) -
         "memory": {
             "arena_bytes": memory.arena_bytes,
             "header_bytes": HEADER_BYTES,
+            "state_bytes": memory.state_bytes,
             "state": list(memory.state),
+            "rings": memory.schedule.rings,
             "tensors": {
                 name: {"offset": offset, "shape": list(graph.tensors[name].shape)}
                 for name, offset in memory.tensors.items()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qgait.export.graph import FrameMax
+from qgait.runtime.schedule import Schedule, schedule
 from qgait.runtime.tvm.program import SILHOUETTE, Kernel, Program
 
 ALIGNMENT = 64  # bytes; a cache line, and more than any vector load asks for
@@ -33,8 +34,11 @@ class MemoryPlan:
     """Offsets in bytes from the aligned start of the arena, all multiples of ``ALIGNMENT``.
 
     ``tensors`` has every tensor that a kernel writes, ``scratch`` the working memory of a kernel by its symbol.
-    The header comes first, then the running maxima up to ``state_end``, then what frame and clip kernels share up to
-    ``size``. The arena that a caller gives is ``ALIGNMENT - 1`` bytes larger, so that it may start anywhere.
+    The header comes first, then the first frames at ``frames_at`` where a short clip is repeated, then what is kept
+    from frame to frame: the running maxima (``state``) and the rings, in which a value takes ``rings[tensor]`` bytes.
+    That ends at ``state_end``. Where an embedding runs steps of its own, a copy of what is kept follows, ``copy``
+    bytes further on (0: no copy). What frame and clip kernels share is last, up to ``size``.
+    The arena that a caller gives is ``ALIGNMENT - 1`` bytes larger, so that it may start anywhere.
     """
 
     tensors: dict[str, int]
@@ -42,11 +46,21 @@ class MemoryPlan:
     state: tuple[str, ...]
     state_end: int
     size: int
+    schedule: Schedule
+    rings: dict[str, int]
+    frames_at: int
+    kept_at: int
+    copy: int
 
     @property
     def arena_bytes(self) -> int:
         """What ``gait_arena_size()`` answers."""
         return self.size + ALIGNMENT - 1
+
+    @property
+    def state_bytes(self) -> int:
+        """What has to survive from one call to the next, the header included."""
+        return self.state_end
 
 
 def aligned(size: int) -> int:
@@ -96,27 +110,34 @@ def plan(program: Program) -> MemoryPlan:
     """Places the tensors and the scratch memory of ``program``.
 
     Frame and clip kernels never run at the same time and pass nothing but the running maxima on, so both use the
-    same bytes behind the maxima.
+    same bytes behind what is kept.
     """
+    times = schedule(program.graph)
     state = state_tensors(program)
     tensors: dict[str, int] = {}
     scratch: dict[str, int] = {}
-    end = HEADER_BYTES
+    kept_at = HEADER_BYTES + aligned(times.stored_frames * program.graph.tensors[program.graph.input].size)
+    end = kept_at
     for name in state:
         tensors[name] = end
         end += aligned(program.graph.tensors[name].size)
+    rings = {name: aligned(program.graph.tensors[name].size) for name in times.rings}
+    for name, depth in times.rings.items():
+        tensors[name] = end
+        end += depth * rings[name]
     state_end = end
-    size = end
+    copy = state_end - kept_at if times.needs_copy else 0
+    shared = size = state_end + copy
     for kernels in (program.frame, program.clip):
-        buffers, shares = _buffers(program, kernels, state)
+        buffers, shares = _buffers(program, kernels, {*state, *rings})
         offsets, used = pack(buffers)
         for kernel in kernels:
             if kernel.scratch_bytes:
-                scratch[kernel.symbol] = state_end + offsets[_scratch(kernel)]
+                scratch[kernel.symbol] = shared + offsets[_scratch(kernel)]
         for name, owner in shares.items():
-            tensors[name] = state_end + offsets[owner]
-        size = max(size, state_end + used)
-    return MemoryPlan(tensors, scratch, state, state_end, size)
+            tensors[name] = shared + offsets[owner]
+        size = max(size, shared + used)
+    return MemoryPlan(tensors, scratch, state, state_end, size, times, rings, HEADER_BYTES, kept_at, copy)
 
 
 def state_tensors(program: Program) -> tuple[str, ...]:
@@ -130,15 +151,15 @@ def _scratch(kernel: Kernel) -> str:
 
 
 def _buffers(
-    program: Program, kernels: tuple[Kernel, ...], state: tuple[str, ...]
+    program: Program, kernels: tuple[Kernel, ...], kept: set[str]
 ) -> tuple[list[Buffer], dict[str, str]]:
-    """The buffers of one phase, and for every tensor the name of the buffer that it lives in."""
+    """The buffers of one phase, and for every tensor but those that are kept the buffer that it lives in."""
     last = {name: step for step, kernel in enumerate(kernels) for name in kernel.inputs}
     last[program.graph.output] = len(kernels)  # the embedding is copied to the caller after the last kernel
     shares: dict[str, str] = {}
     buffers: dict[str, Buffer] = {}
     for step, kernel in enumerate(kernels):
-        if kernel.output not in state:
+        if kernel.output not in kept:
             size, end = program.graph.tensors[kernel.output].size, last.get(kernel.output, step)
             over = kernel.in_place
             # a convolution whose shortcut is its own input still reads the neighbours of what it has written
@@ -153,7 +174,7 @@ def _buffers(
                 buffers[owner] = Buffer(owner, buffers[owner].size, buffers[owner].first, max(end, step))
         if kernel.scratch_bytes:
             buffers[_scratch(kernel)] = Buffer(_scratch(kernel), kernel.scratch_bytes, step, step)
-    missing = {name for kernel in kernels for name in kernel.inputs} - shares.keys() - set(state) - {SILHOUETTE}
+    missing = {name for kernel in kernels for name in kernel.inputs} - shares.keys() - kept - {SILHOUETTE}
     if missing:
         raise ValueError(f"no kernel writes {', '.join(sorted(missing))}")
     return list(buffers.values()), shares
