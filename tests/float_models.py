@@ -14,6 +14,7 @@ from qgait.models.registry import build
 SMALL = {
     "gaitset": {"channels": (4, 6, 8), "embedding": 10},
     "gaitbase": {"channels": (4, 6, 8, 12), "embedding": 10},
+    "gaitsimple": {"channels": (4, 6, 8), "embedding": 10},
 }
 
 

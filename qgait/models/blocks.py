@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from qgait.models.layers import Operators, T
+
 
 class BasicConv2d(nn.Module):
     """A convolution without bias whose weight is called ``conv.weight``."""
@@ -13,6 +15,19 @@ class BasicConv2d(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+
+def conv_pair(inputs: int, outputs: int, first_kernel: int) -> nn.Sequential:
+    """Convolutions at places 0 and 2, as in OpenGait's Sequential(conv, LeakyReLU, conv, LeakyReLU[, max pool])."""
+    return nn.Sequential(
+        BasicConv2d(inputs, outputs, first_kernel), nn.LeakyReLU(), BasicConv2d(outputs, outputs, 3), nn.LeakyReLU()
+    )
+
+
+def run_conv_pair(ops: Operators[T], x: T, name: str, pair: nn.Sequential) -> T:
+    """The layers ``name``_conv1 and ``name``_conv2 of a ``conv_pair``."""
+    x = ops.conv(x, f"{name}_conv1", pair[0].conv, activation="leaky_relu")
+    return ops.conv(x, f"{name}_conv2", pair[2].conv, activation="leaky_relu")
 
 
 class SetBlock(nn.Module):

@@ -18,6 +18,7 @@ class RunningMax(FloatOps):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._maxima: dict[str, torch.Tensor] = {}
 
     def frame_max(self, x: torch.Tensor, name: str) -> torch.Tensor:

@@ -52,9 +52,11 @@ class GaitBase(Backbone):
         parts = ops.strip_pool(ops.frame_max(x, "set_max"), "parts", (PARTS,))
         return ops.part_linear(parts, "embedding", self.FCs.fc_bin)
 
-    def training_outputs(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def training_outputs(
+        self, frames: torch.Tensor, lengths: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """See ``Backbone.training_outputs``."""
-        embeddings = self(frames)
+        embeddings = self(frames, lengths)
         return embeddings, self.BNNecks(embeddings) if hasattr(self, "BNNecks") else None
 
 

@@ -30,6 +30,7 @@ WIDTHS = {
         tuple(f"Backbone.forward_block.layer{i}.0.conv1.weight" for i in (1, 2, 3, 4)),
         "FCs.fc_bin",
     ),
+    "gaitsimple": (tuple(f"block{i}.0.conv.weight" for i in (1, 2, 3)), "parts.fc_bin"),
 }
 
 State = Mapping[str, torch.Tensor]

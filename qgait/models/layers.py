@@ -83,7 +83,13 @@ def activate(x: torch.Tensor, activation: str) -> torch.Tensor:
 
 
 class FloatOps:
-    """The operators in torch, on whatever device and dtype the tensors have."""
+    """The operators in torch, on whatever device and dtype the tensors have.
+
+    Clips of several ``lengths`` come one after the other, as one clip [1, sum(lengths), ...]; set pooling parts them.
+    """
+
+    def __init__(self, lengths: Sequence[int] | None = None) -> None:
+        self.lengths = lengths
 
     def conv(
         self,
@@ -109,7 +115,7 @@ class FloatOps:
 
     def frame_max(self, x: torch.Tensor, name: str) -> torch.Tensor:
         """See ``Operators.frame_max``. Like OpenGait's ``max(dim)``, the gradient goes to one frame, not to ties."""
-        return x.max(dim=1).values
+        return torch.cat([clip.max(dim=1).values for clip in part_clips(x, self.lengths)])
 
     def strip_pool(self, x: torch.Tensor, name: str, bins: Sequence[int]) -> torch.Tensor:
         """See ``Operators.strip_pool``."""
@@ -127,6 +133,15 @@ class FloatOps:
     def part_linear(self, x: torch.Tensor, name: str, weight: nn.Parameter) -> torch.Tensor:
         """See ``Operators.part_linear``."""
         return torch.matmul(x.transpose(0, 1), weight).transpose(0, 1)
+
+
+def part_clips(x: torch.Tensor, lengths: Sequence[int] | None) -> Sequence[torch.Tensor]:
+    """The clips in [1, sum(lengths), ...], each [1, length, ...]; without ``lengths`` all of ``x`` as it is."""
+    if lengths is None:
+        return (x,)
+    if x.shape[0] != 1 or x.shape[1] != sum(lengths) or min(lengths, default=0) < 1:
+        raise ValueError(f"clips of {list(lengths)} frames cannot be parted in a tensor of shape {tuple(x.shape)}")
+    return x.split(list(lengths), dim=1)
 
 
 class Recorder:
@@ -210,13 +225,18 @@ class Backbone(nn.Module):
         """The topology, from frames [n, s, 1, 64, 44] to parts [n, P, C]."""
         raise NotImplementedError
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Float frames [n, s, 64, 44] in [0, 1] -> embeddings [n, P, C]."""
-        return self.run(FloatOps(), frames.unsqueeze(2))
+    def forward(self, frames: torch.Tensor, lengths: Sequence[int] | None = None) -> torch.Tensor:
+        """Float frames [n, s, 64, 44] in [0, 1] -> embeddings [n, P, C].
 
-    def training_outputs(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        n clips of several ``lengths`` come one after the other: frames [1, sum(lengths), 64, 44].
+        """
+        return self.run(FloatOps(lengths), frames.unsqueeze(2))
+
+    def training_outputs(
+        self, frames: torch.Tensor, lengths: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(embeddings [n, P, C] for the triplet loss, logits [n, classes, P] or None without a classifier)."""
-        return self(frames), None
+        return self(frames, lengths), None
 
 
 def describe(model: Backbone) -> list[Layer]:

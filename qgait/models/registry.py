@@ -9,9 +9,10 @@ from typing import Any
 from qgait.errors import QgaitError
 from qgait.models.gaitbase import GaitBase
 from qgait.models.gaitset import GaitSet
+from qgait.models.gaitsimple import GaitSimple
 from qgait.models.layers import FRAME_SHAPE, Backbone, Layer, describe, shapes
 
-BACKBONES: dict[str, type[Backbone]] = {"gaitset": GaitSet, "gaitbase": GaitBase}
+BACKBONES: dict[str, type[Backbone]] = {"gaitset": GaitSet, "gaitbase": GaitBase, "gaitsimple": GaitSimple}
 
 
 def build(name: str, **config: Any) -> Backbone:

@@ -6,14 +6,14 @@ and set pooling keeps a running maximum, so that memory does not grow with the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qgait.models.layers import INPUT, Layer
+from qgait.models.layers import INPUT, Layer, part_clips
 
 
 class Arithmetic(Protocol):
@@ -51,14 +51,21 @@ def run(
     arithmetic: Arithmetic,
     chunk: int | None = None,
     observe: Callable[[str, Tensor], None] | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> Tensor:
-    """The last layer's value for silhouettes [n, s, H, W]; ``chunk`` bounds the frames that are in memory at once."""
+    """The last layer's value for silhouettes [n, s, H, W]; ``chunk`` bounds the frames that are in memory at once.
+
+    Clips of several ``lengths`` come one after the other, [1, sum(lengths), H, W], and are not cut into chunks.
+    """
+    if lengths is not None and chunk is not None:
+        raise ValueError("clips of several lengths are run whole: give lengths or chunk")
     per_frame = {INPUT} | {layer.name for layer in layers if layer.per_frame}
     last_reader = {name: layer.name for layer in layers for name in layer.inputs}
     pooled: dict[str, Tensor] = {}
 
     def step(layer: Layer, values: dict[str, Tensor]) -> None:
-        value = _apply(layer, [values[name] for name in layer.inputs], arithmetic, layer.inputs[0] in per_frame)
+        inputs = [values[name] for name in layer.inputs]
+        value = _apply(layer, inputs, arithmetic, layer.inputs[0] in per_frame, lengths)
         if observe is not None:
             observe(layer.name, value)
         for name in layer.inputs:
@@ -80,9 +87,11 @@ def run(
     return pooled[layers[-1].name]
 
 
-def _apply(layer: Layer, inputs: list[Tensor], arithmetic: Arithmetic, per_frame: bool) -> Tensor:
+def _apply(
+    layer: Layer, inputs: list[Tensor], arithmetic: Arithmetic, per_frame: bool, lengths: Sequence[int] | None
+) -> Tensor:
     if layer.kind == "frame_max":
-        return inputs[0].amax(1)
+        return torch.cat([clip.amax(1) for clip in part_clips(inputs[0], lengths)])
     batch = inputs[0].shape[:2]
     if per_frame:
         inputs = [x.flatten(0, 1) for x in inputs]

@@ -16,6 +16,7 @@ from qgait.models.registry import build, facts
         ("gaitset", {"channels": (64, 128, 256)}, 6_313_536, 12.91, (62, 256)),
         ("gaitbase", {}, 6_994_112, 35.35, (16, 256)),
         ("gaitbase", {"classes": 74}, 6_994_112, 35.35, (16, 256)),
+        ("gaitsimple", {}, 810_784, 3.18, (16, 256)),
     ],
 )
 def test_size_and_cost(
@@ -73,5 +74,5 @@ def test_the_classifier_is_cosine_of_normalised_features_part_by_part() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(QgaitError, match=r"no backbone called 'gaitnet'.*gaitset, gaitbase"):
+    with pytest.raises(QgaitError, match=r"no backbone called 'gaitnet'.*gaitset, gaitbase, gaitsimple"):
         build("gaitnet")

@@ -1,0 +1,36 @@
+"""The "simple model" of the Center-Ranked loss (Su, Zhao and Li, ICASSP 2020), in our reading of the abstract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qgait.models.blocks import SeparateFCs, conv_pair, initialise, run_conv_pair
+from qgait.models.layers import Backbone, Operators, T
+
+PARTS = 16
+
+
+class GaitSimple(Backbone):
+    """Three blocks of two convolutions on each frame, the set maximum, 16 parts: GaitSet without its global branch.
+
+    The abstract says no more than that the model is simple; this one is our reading, and so are the parameter names.
+    ``channels`` of the blocks, ``embedding`` of one part's vector. It has no classifier.
+    """
+
+    name = "gaitsimple"
+
+    def __init__(self, channels: Sequence[int] = (32, 64, 128), embedding: int = 256) -> None:
+        super().__init__()
+        c1, c2, c3 = channels
+        self.block1 = conv_pair(1, c1, 5)
+        self.block2 = conv_pair(c1, c2, 3)
+        self.block3 = conv_pair(c2, c3, 3)
+        self.parts = SeparateFCs(PARTS, c3, embedding)
+        initialise(self)
+
+    def run(self, ops: Operators[T], frames: T) -> T:
+        """See ``Backbone.run``."""
+        x = ops.max_pool(run_conv_pair(ops, frames, "block1", self.block1), "block1_pool", 2)
+        x = ops.max_pool(run_conv_pair(ops, x, "block2", self.block2), "block2_pool", 2)
+        x = ops.frame_max(run_conv_pair(ops, x, "block3", self.block3), "set_max")
+        return ops.part_linear(ops.strip_pool(x, "strips", (PARTS,)), "embedding", self.parts.fc_bin)
