@@ -21,6 +21,7 @@ def check_graph(graph: Graph) -> None:
         offences += [offence for tensor in graph.tensors.values() for offence in _tensor(tensor)]
         offences += [offence for op in graph.ops for offence in operator_offences(graph, op)]
         offences += list(_ends(graph))
+    if not offences:  # windows that are out of range have no times
         offences += list(_time(graph))
     if offences:
         count = f"{len(offences)} rule{'s' if len(offences) > 1 else ''} of the integer graph"
