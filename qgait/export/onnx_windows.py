@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import FrameWindow, Op, Tensor, WindowMax, WindowPool
-from qgait.export.onnx_names import value_name
+from qgait.export.graph import FrameWindow, Tensor, WindowMax, WindowPool
 from qgait.export.onnx_node_list import NodeList
 
 TO_THE_END = 2**63 - 1
@@ -30,56 +29,51 @@ def repeated_frames(nodes: NodeList, frames: str) -> str:
 def frame_window(nodes: NodeList, op: FrameWindow, x: str, source: Tensor) -> None:
     """[n, C, H, W] -> [m, size * C, H, W], [n, P, C] -> [m, P, size * C]."""
     missing = nodes.constant(source.zero_point, np.int8)
-    parts = _neighbours(nodes, op, x, missing, len(source.shape) + 1, op.size, op.stride, op.padding)
-    nodes.layer("Concat", op, parts, axis=1 if len(source.shape) == 3 else 2)
+    values = _neighbours(nodes, f"{op.name}/code", x, source, missing, (op.size, op.stride, op.padding))
+    nodes.layer("Concat", op, values, axis=1 if len(source.shape) == 3 else 2)
 
 
 def window_max(nodes: NodeList, op: WindowMax, x: str, source: Tensor) -> None:
     """[n, ...] -> [m, ...]."""
-    _maximum(nodes, op, x, source, op.size, op.stride, op.padding, value_name(nodes.graph, op.output))
+    stacked = _stacked(nodes, op.name, x, source, (op.size, op.stride, op.padding))
+    nodes.layer("ReduceMax", op, [stacked, nodes.constant([1], np.int64)], keepdims=0)
 
 
 def window_pool(nodes: NodeList, op: WindowPool, x: str, source: Tensor) -> None:
     """[n, ...] -> [n, ...]: the sum of ``code - zero_point``, where a missing one is 0, and size times the maximum."""
-    half = (op.size - 1) // 2
-    centred = nodes.centred(f"{op.name}/code", x, source)
-    first, *rest = _neighbours(nodes, op, centred, nodes.constant(0), len(source.shape) + 1, op.size, 1, half)
-    total = first
+    window = (op.size, 1, (op.size - 1) // 2)
+    centred = nodes.centred(op.name, x, source)
+    total, *rest = _neighbours(nodes, f"{op.name}/term", centred, source, nodes.constant(0), window)
     for i, term in enumerate(rest):
         total = nodes.node("Add", [total, term], f"{op.name}/sum{i}")
-    largest = _maximum(nodes, op, x, source, op.size, 1, half, f"{op.name}/max")
+    stacked = _stacked(nodes, op.name, x, source, window)
+    largest = nodes.node("ReduceMax", [stacked, nodes.constant([1], np.int64)], f"{op.name}/max", keepdims=0)
     largest = nodes.centred(f"{op.name}/max", largest, source)
     weighted = nodes.node("Mul", [largest, nodes.constant(op.size)], f"{op.name}/weighted")
     nodes.requant(op, nodes.node("Add", [total, weighted], f"{op.name}/acc", layer=op.name))
 
 
+def _stacked(nodes: NodeList, layer: str, x: str, source: Tensor, window: tuple[int, int, int]) -> str:
+    """Codes [n, ...] as [m, size, ...]; no code is below -128, so a missing one never is the maximum."""
+    values = _neighbours(nodes, f"{layer}/code", x, source, nodes.constant(-128, np.int8), window)
+    joined = nodes.node("Concat", values, f"{layer}/joined", axis=1)
+    shape = source.shape if len(source.shape) == 2 else (source.shape[2], *source.shape[:2])
+    return nodes.node("Reshape", [joined, nodes.constant([0, window[0], *shape], np.int64)], f"{layer}/stacked")
+
+
 def _neighbours(
-    nodes: NodeList, op: Op, x: str, missing: str, rank: int, size: int, stride: int, padding: int
+    nodes: NodeList, prefix: str, x: str, source: Tensor, missing: str, window: tuple[int, int, int]
 ) -> list[str]:
-    """The values that every window sees, oldest first: ``size`` series of one length."""
+    """The values that every window (size, stride, padding) sees, oldest first: ``size`` series of one length."""
+    size, stride, padding = window
     if padding:
-        amounts = nodes.constant([padding, *[0] * (rank - 1), padding, *[0] * (rank - 1)], np.int64)
-        x = nodes.node("Pad", [x, amounts, missing], f"{op.name}/padded", mode="constant")
+        other_axes = [0] * len(source.shape)
+        amounts = nodes.constant([padding, *other_axes, padding, *other_axes], np.int64)
+        x = nodes.node("Pad", [x, amounts, missing], f"{prefix}/padded", mode="constant")
     axis, step = nodes.constant([0], np.int64), nodes.constant([stride], np.int64)
-    parts = []
+    values = []
     for i in range(size):
         end = i + 1 - size if i + 1 < size else TO_THE_END
         bounds = [nodes.constant([i], np.int64), nodes.constant([end], np.int64), axis, step]
-        parts.append(nodes.node("Slice", [x, *bounds], f"{op.name}/value{i}"))
-    return parts
-
-
-def _maximum(nodes: NodeList, op: Op, x: str, source: Tensor, size: int, stride: int, padding: int, output: str) -> str:
-    """A MaxPool over an image with one row a value; it leaves out what lies beyond the edge."""
-    rows = nodes.node("Reshape", [x, nodes.constant([1, 1, -1, source.size], np.int64)], f"{op.name}/rows")
-    pooled = nodes.node(
-        "MaxPool",
-        [rows],
-        f"{op.name}/pooled",
-        layer=op.name if isinstance(op, WindowMax) else "",
-        kernel_shape=[size, 1],
-        strides=[stride, 1],
-        pads=[padding, 0, padding, 0],
-    )
-    shape = source.shape if len(source.shape) == 2 else (source.shape[2], *source.shape[:2])
-    return nodes.node("Reshape", [pooled, nodes.constant([-1, *shape], np.int64)], output, layer=f"{op.name}/values")
+        values.append(nodes.node("Slice", [x, *bounds], f"{prefix}{i}"))
+    return values

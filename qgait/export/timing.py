@@ -59,6 +59,12 @@ def series(graph: Graph) -> dict[str, Series]:
     return found
 
 
+def macs_of_frame(graph: Graph) -> int:
+    """Multiply-accumulates of a frame, the mean over a long clip: what has a stride does not run for every frame."""
+    times = series(graph)
+    return sum(graph.macs_of(op) // times[op.output].stride for op in graph.frame_ops() if op.output in times)
+
+
 def repeated(frames: int, min_frames: int) -> int:
     """Frames that are computed for a clip of ``frames``: itself, or enough whole copies to reach ``min_frames``."""
     return frames * -(-min_frames // frames) if frames < min_frames else frames
