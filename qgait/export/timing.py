@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, WindowMax, WindowPool
+from qgait.models.series import Series, repeated
 
-
-@dataclass(frozen=True)
-class Series:
-    """A clip of n frames has ``(n + extra) // stride`` values; value j needs frame ``j * stride + delay`` and no later.
-
-    Tensors can be joined index by index when ``stride`` and ``extra`` are equal; delays may differ.
-    """
-
-    stride: int = 1
-    extra: int = 0
-    delay: int = 0
-
-    def length(self, frames: int) -> int:
-        """Values that a clip of ``frames`` makes."""
-        return max((frames + self.extra) // self.stride, 0)
-
-    def behind(self, size: int, stride: int, padding: int) -> Series:
-        """The series that a window makes of this one."""
-        return Series(
-            self.stride * stride,
-            self.extra + (2 * padding - size + stride) * self.stride,
-            self.delay + (size - 1 - padding) * self.stride,
-        )
+__all__ = ["Series", "repeated", "series", "window_of"]
 
 
 def window_of(op: Op) -> tuple[int, int, int] | None:
@@ -63,8 +40,3 @@ def macs_of_frame(graph: Graph) -> int:
     """Multiply-accumulates of a frame, the mean over a long clip: what has a stride does not run for every frame."""
     times = series(graph)
     return sum(graph.macs_of(op) // times[op.output].stride for op in graph.frame_ops() if op.output in times)
-
-
-def repeated(frames: int, min_frames: int) -> int:
-    """Frames that are computed for a clip of ``frames``: itself, or enough whole copies to reach ``min_frames``."""
-    return frames * -(-min_frames // frames) if frames < min_frames else frames

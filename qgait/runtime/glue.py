@@ -11,6 +11,7 @@ from string import Template
 import numpy as np
 
 from qgait.export.graph import Graph
+from qgait.export.timing import macs_of_frame
 from qgait.runtime.glue_calls import Calls, plain
 from qgait.runtime.glue_streaming import calls_of_streams
 from qgait.runtime.memory_plan import ALIGNMENT, MemoryPlan, aligned
@@ -48,7 +49,6 @@ def header(graph: Graph, target: str, plan: MemoryPlan) -> str:
     embedding = graph.tensors[graph.output]
     parts, channels = embedding.shape
     scales = np.broadcast_to(embedding.scale, (parts,))
-    frame_macs, embedding_macs = graph.macs()
     return Template((DEVICE / "gait_template.h").read_text()).substitute(
         title=plain(f"Gait embeddings by {graph.model} {graph.bits} for the target {target}, compiled by qgait."),
         model=plain(graph.model),
@@ -61,8 +61,8 @@ def header(graph: Graph, target: str, plan: MemoryPlan) -> str:
         zero_point=embedding.zero_point,
         scales=" \\\n".join(f"        {float(scale):.9e}f," for scale in scales) + " \\",
         arena_bytes=plan.arena_bytes,
-        frame_macs=frame_macs,
-        embedding_macs=embedding_macs,
+        frame_macs=macs_of_frame(graph),
+        embedding_macs=graph.macs()[1],
     )
 
 

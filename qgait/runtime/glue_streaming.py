@@ -13,7 +13,7 @@ from qgait.export.timing import Series
 from qgait.runtime.glue_calls import Calls
 from qgait.runtime.memory_plan import MemoryPlan
 from qgait.runtime.schedule import LIMIT, UNENDED
-from qgait.runtime.tvm.program import SILHOUETTE, Kernel
+from qgait.runtime.tvm.program import Kernel
 
 
 def calls_of_streams(calls: Calls, plan: MemoryPlan, places: dict[str, str]) -> list[str]:
@@ -108,8 +108,11 @@ class _Streams:
 
 
 HELPERS = Template("""
+/* Numbers of the network become constants in every call: a processor that cannot divide needs no library for it. */
+#define INLINED static inline __attribute__((always_inline))
+
 /* Whether a series of a clip of n frames makes a value in step t, and which one. */
-static int due(int32_t t, int32_t n, int32_t stride, int32_t extra, int32_t delay, int32_t *value)
+INLINED int due(int32_t t, int32_t n, int32_t stride, int32_t extra, int32_t delay, int32_t *value)
 {
     *value = (t - delay) / stride;
     return t >= delay && (t - delay) % stride == 0 && *value < (n + extra) / stride;
@@ -121,8 +124,8 @@ struct window {
     int8_t present[$neighbours];
 };
 
-static void look(struct window *w, const int8_t *ring, int32_t bytes, int32_t depth, int32_t first, int32_t size,
-                 int32_t length)
+INLINED void look(struct window *w, const int8_t *ring, int32_t bytes, int32_t depth, int32_t first, int32_t size,
+                  int32_t length)
 {
     int32_t newest = (first + size < length ? first + size : length) - 1;
     for (int32_t i = 0; i < size; i++) {
@@ -169,8 +172,10 @@ FINISH = Template("""\
     for (size_t i = $kept_at; i < $kept_end; i++)
         copy[i] = base[i];
     int32_t frames = (int32_t)state_of(base)->frames;
-    int32_t end = frames < $min_frames ? ($min_frames + frames - 1) / frames * frames : frames;
-    for (int32_t t = frames; t < end; t++)
-        run_frame(base, copy, (const uint8_t *)base + $frames_at + t % frames * GAIT_FRAME_BYTES, t, $unended);
+    int32_t end = frames, again = 0;
+    for (; end < $min_frames || again != 0; end++) {
+        run_frame(base, copy, (const uint8_t *)base + $frames_at + again * GAIT_FRAME_BYTES, end, $unended);
+        again = again + 1 == frames ? 0 : again + 1;
+    }
     for (int32_t t = end; t < end + $flush; t++)
         run_frame(base, copy, NULL, t, end);""")

@@ -150,9 +150,7 @@ def _scratch(kernel: Kernel) -> str:
     return f"scratch of {kernel.symbol}"
 
 
-def _buffers(
-    program: Program, kernels: tuple[Kernel, ...], kept: set[str]
-) -> tuple[list[Buffer], dict[str, str]]:
+def _buffers(program: Program, kernels: tuple[Kernel, ...], kept: set[str]) -> tuple[list[Buffer], dict[str, str]]:
     """The buffers of one phase, and for every tensor but those that are kept the buffer that it lives in."""
     last = {name: step for step, kernel in enumerate(kernels) for name in kernel.inputs}
     last[program.graph.output] = len(kernels)  # the embedding is copied to the caller after the last kernel

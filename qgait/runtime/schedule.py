@@ -56,6 +56,16 @@ class Schedule:
         return self.flush > 0 or self.min_frames > 1
 
     @property
+    def delay(self) -> int:
+        """Frames until everything that runs for a frame has run once."""
+        return max(of.delay for of in self.series.values())
+
+    @property
+    def stride(self) -> int:
+        """Frames after which the same kernels run again."""
+        return lcm(*(of.stride for of in self.series.values()))
+
+    @property
     def stored_frames(self) -> int:
         """First frames that are kept to be repeated."""
         return self.min_frames - 1
@@ -70,7 +80,7 @@ class Schedule:
         return repeated(frames, self.min_frames)
 
     def following(self, step: int) -> int:
-        """The number of the step behind ``step``."""
+        """The number of the step behind ``step``: up to ``LIMIT``, where counting goes back by one period."""
         return step + 1 - self.period if step + 1 == LIMIT else step + 1
 
     def neighbours(self, window: Window, value: int, frames: int) -> list[tuple[int, bool]]:
@@ -117,5 +127,5 @@ def schedule(graph: Graph) -> Schedule:
 
 
 def output_tensor(op: Op) -> str:
-    """The tensor whose series tells when an operator of a frame runs: a FrameMax has no series, it runs with its input."""
+    """The tensor whose series tells when an operator runs: of a FrameMax its input, for a maximum is no series."""
     return op.inputs[0] if isinstance(op, FrameMax) else op.output

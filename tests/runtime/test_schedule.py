@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from example_graphs import GraphBuilder, gaitset_graph, parts_graph, silhouettes, temporal_graph, tiny_graph
+from random_graphs import random_temporal_graph
 from schedule_player import Player
 
 from qgait.export.graph import Graph
@@ -54,6 +55,16 @@ def test_every_prefix_and_every_tensor(build: Callable[[], Graph]) -> None:
         assert set(player.finished) == {name for name, tensor in graph.tensors.items() if tensor.per_frame}
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_random_networks_over_time(seed: int) -> None:
+    graph = random_temporal_graph(seed)
+    clip = silhouettes(14, seed, 8, 6)
+    player = Player(graph)
+    for n in range(1, len(clip) + 1):
+        player.push(clip[n - 1])
+        np.testing.assert_array_equal(player.embedding(), reference.Reference(graph).embed(clip[:n]))
+
+
 def test_asking_changes_nothing() -> None:
     graph = temporal_graph()
     clip = silhouettes(9, 6, *SHAPE)
@@ -90,7 +101,7 @@ def test_counting_may_start_anew(build: Callable[[], Graph]) -> None:
             ring[:] = [np.full(graph.tensors[name].shape, place, np.int8) for place in range(len(ring))]
         for frame in clip:
             player.push(frame)
-    assert period < old.step < LIMIT // 2 and old.step % period == young.step % period
+    assert LIMIT - period <= old.step < start + len(clip) and old.step % period == young.step % period
     np.testing.assert_array_equal(old.embedding(), young.embedding())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from tvm import tirx
 
 from qgait.export.graph import Requant, Tensor
@@ -39,5 +38,7 @@ class RowRule:
 
     def codes(self, acc: PrimExpr, row: Index) -> PrimExpr:
         """Int8 codes of accumulators that belong to ``row``."""
-        rule = (splat(load(numbers, row * self._step, 1), "int32", self._lanes) for numbers in self._numbers)
-        return requantized(acc, *rule, self._result, self._lanes)
+        multiplier, shift = (
+            splat(load(numbers, row * self._step, 1), "int32", self._lanes) for numbers in self._numbers
+        )
+        return requantized(acc, multiplier, shift, self._result, self._lanes)
