@@ -29,8 +29,8 @@ from qgait.data.walkers.dataset import synthesize
 from qgait.errors import QgaitError
 from qgait.evaluation.protocols import evaluate
 from qgait.models import checkpoint
+from qgait.models.backbone import Backbone, describe
 from qgait.models.embedding import embed_clip
-from qgait.models.layers import Backbone, describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.quantizers.simulated import SimulatedNetwork

@@ -37,7 +37,7 @@ def calibrate(
     from qgait.data.opengait import Dataset
     from qgait.data.selection import load_clips, spread
     from qgait.models import checkpoint as checkpoints
-    from qgait.models.layers import describe
+    from qgait.models.backbone import describe
     from qgait.quantizers import model_file
     from qgait.quantizers.grid import Recipe
 

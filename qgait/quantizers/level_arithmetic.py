@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from qgait.errors import QgaitError
 from qgait.models.layers import Layer
 from qgait.quantizers import traversal
 
@@ -78,6 +79,15 @@ class LevelArithmetic:
             exact = exact.detach() + (real - real.detach())
         return self.net.round_levels(exact, layer.name).to(self.dtype)
 
+    def multiply(self, layer: Layer, a: Tensor, gate: Tensor) -> Tensor:
+        raise _not_quantized(layer)
+
+    def gem_pool(self, layer: Layer, x: Tensor) -> Tensor:
+        raise _not_quantized(layer)
+
+    def window_pool(self, layer: Layer, total: Tensor, top: Tensor) -> Tensor:
+        raise _not_quantized(layer)
+
     def strip_pool(self, layer: Layer, x: Tensor) -> Tensor:
         acc = torch.cat([total + size * top for size, total, top in traversal.strips(layer, x)], 1)
         return self.requantize(layer, acc, self.net.multiplier(layer).unsqueeze(-1))
@@ -96,3 +106,9 @@ class LevelArithmetic:
         if callable(self.observe):
             self.observe(name, levels if levels.ndim != 4 else levels.unsqueeze(0))
         return self.net.table_levels(layer, levels)
+
+
+def _not_quantized(layer: Layer) -> QgaitError:
+    return QgaitError(
+        f"Layers of the kind {layer.kind} ({layer.name}) cannot be quantized yet.", "use the float level."
+    )

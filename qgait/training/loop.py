@@ -23,9 +23,9 @@ from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
 from qgait.losses.cross_entropy import cross_entropy_loss
 from qgait.losses.triplet import triplet_loss
+from qgait.models.backbone import Backbone
 from qgait.models.checkpoint import read, save
 from qgait.models.identify import check_names
-from qgait.models.layers import Backbone
 from qgait.training.batches import Batch, Batches
 
 CHECKPOINT = "checkpoint.pt"

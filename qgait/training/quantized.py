@@ -25,7 +25,7 @@ from qgait.errors import QgaitError
 from qgait.losses.cross_entropy import cross_entropy_loss
 from qgait.losses.inter_class_distance import distance_correlation, inter_class_distance_loss
 from qgait.losses.triplet import triplet_loss
-from qgait.models.layers import Backbone, describe
+from qgait.models.backbone import Backbone, describe
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
 from qgait.quantizers.simulated import SimulatedNetwork

@@ -15,7 +15,8 @@ from torch import nn
 from qgait.calibration.calibrate import weight_bits
 from qgait.errors import QgaitError
 from qgait.models import checkpoint
-from qgait.models.layers import Backbone, Layer
+from qgait.models.backbone import Backbone
+from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.training.stages import QuantizedSettings

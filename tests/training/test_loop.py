@@ -11,9 +11,9 @@ from float_models import small_model
 
 from qgait.errors import QgaitError
 from qgait.losses.triplet import triplet_loss
+from qgait.models.backbone import Backbone
 from qgait.models.checkpoint import load
 from qgait.models.embedding import embed_clip
-from qgait.models.layers import Backbone
 from qgait.training.loop import Settings, train
 
 SETTINGS = Settings(

@@ -21,7 +21,7 @@ from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
 from qgait.export.folding import fold
-from qgait.models.layers import Backbone
+from qgait.models.backbone import Backbone
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
 from qgait.runtime import reference
