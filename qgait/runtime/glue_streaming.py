@@ -79,13 +79,15 @@ class _Streams:
         return of[kernel.output if kernel.output in of else kernel.inputs[0]]
 
     def _base(self, name: str, kept: str) -> str:
-        return kept if name in self.plan.state or name in self.plan.rings else "base"
+        owner = self.program.owner(name)
+        return kept if owner in self.plan.state or owner in self.plan.rings else "base"
 
     def _value(self, name: str) -> str:
         """Where value number ``value`` of a tensor of a frame is."""
         at = f"{self._base(name, 'kept')} + {self.places[name]}"
-        depth = self.times.rings.get(name, 1)
-        return at if depth == 1 else f"{at} + value % {depth} * {self.plan.rings[name]}"
+        owner = self.program.owner(name)
+        depth = self.times.rings.get(owner, 1)
+        return at if depth == 1 else f"{at} + value % {depth} * {self.plan.rings[owner]}"
 
     def _call(self, kernel: Kernel) -> list[str]:
         window = self.times.windows.get(kernel.output)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from qgait.export.graph import FrameMax
 from qgait.runtime.schedule import Schedule, schedule
 from qgait.runtime.tvm.program import SILHOUETTE, Kernel, Program
+from qgait.runtime.views import ALIGNMENT
 
-ALIGNMENT = 64  # bytes; a cache line, and more than any vector load asks for
 HEADER_BYTES = 64  # what the library itself remembers between calls
 SHUFFLES = 400
 
@@ -33,7 +33,7 @@ class Buffer:
 class MemoryPlan:
     """Offsets in bytes from the aligned start of the arena, all multiples of ``ALIGNMENT``.
 
-    ``tensors`` has every tensor that a kernel writes, ``scratch`` the working memory of a kernel by its symbol.
+    ``tensors`` has every tensor that kernels read or write, ``scratch`` the working memory of a kernel by its symbol.
     The header comes first, then the first frames at ``frames_at`` where a short clip is repeated, then what is kept
     from frame to frame: the running maxima (``state``) and the rings, in which a value takes ``rings[tensor]`` bytes.
     That ends at ``state_end``. Where an embedding runs steps of its own, a copy of what is kept follows, ``copy``
@@ -137,6 +137,8 @@ def plan(program: Program) -> MemoryPlan:
         for name, owner in shares.items():
             tensors[name] = shared + offsets[owner]
         size = max(size, shared + used)
+    for name, view in program.views.items():
+        tensors[name] = tensors[view.base] + view.offset
     return MemoryPlan(tensors, scratch, state, state_end, size, times, rings, HEADER_BYTES, kept_at, copy)
 
 
@@ -152,27 +154,39 @@ def _scratch(kernel: Kernel) -> str:
 
 def _buffers(program: Program, kernels: tuple[Kernel, ...], kept: set[str]) -> tuple[list[Buffer], dict[str, str]]:
     """The buffers of one phase, and for every tensor but those that are kept the buffer that it lives in."""
-    last = {name: step for step, kernel in enumerate(kernels) for name in kernel.inputs}
-    last[program.graph.output] = len(kernels)  # the embedding is copied to the caller after the last kernel
+    owner = program.owner
+    last = {owner(name): step for step, kernel in enumerate(kernels) for name in kernel.inputs}
+    last[owner(program.graph.output)] = len(kernels)  # the embedding is copied to the caller after the last kernel
     shares: dict[str, str] = {}
     buffers: dict[str, Buffer] = {}
     for step, kernel in enumerate(kernels):
-        if kernel.output not in kept:
-            size, end = program.graph.tensors[kernel.output].size, last.get(kernel.output, step)
-            over = kernel.in_place
-            # a convolution whose shortcut is its own input still reads the neighbours of what it has written
-            if over is not None and (last[over] > step or kernel.inputs.count(over) > 1):
-                over = None
-            owner = None if over is None else shares.get(over)
-            if owner is None or buffers[owner].size < size:
-                shares[kernel.output] = kernel.output
-                buffers[kernel.output] = Buffer(kernel.output, size, step, end)
+        name = owner(kernel.output)
+        if name not in kept and name not in shares:
+            size, end = program.graph.tensors[name].size, last.get(name, step)
+            over = _overwritten(program, kernel, last, step)
+            place = None if over is None else shares.get(over)
+            if place is None or buffers[place].size < size:
+                shares[name] = name
+                buffers[name] = Buffer(name, size, step, end)
             else:
-                shares[kernel.output] = owner
-                buffers[owner] = Buffer(owner, buffers[owner].size, buffers[owner].first, max(end, step))
+                shares[name] = place
+                buffers[place] = Buffer(place, buffers[place].size, buffers[place].first, max(end, step))
         if kernel.scratch_bytes:
             buffers[_scratch(kernel)] = Buffer(_scratch(kernel), kernel.scratch_bytes, step, step)
-    missing = {name for kernel in kernels for name in kernel.inputs} - shares.keys() - kept - {SILHOUETTE}
+    read = {owner(name) for kernel in kernels for name in kernel.inputs}
+    missing = read - shares.keys() - kept - {SILHOUETTE}
     if missing:
         raise ValueError(f"no kernel writes {', '.join(sorted(missing))}")
     return list(buffers.values()), shares
+
+
+def _overwritten(program: Program, kernel: Kernel, last: dict[str, int], step: int) -> str | None:
+    """The input whose memory the result may take: nobody reads it later, and the kernel itself reads it only once.
+
+    A convolution whose shortcut is its own input still reads the neighbours of what it has written.
+    """
+    over = kernel.in_place
+    if over is None or {over, kernel.output} & program.views.keys():
+        return None
+    once = [program.owner(name) for name in kernel.inputs].count(over) == 1
+    return over if once and last[over] == step else None

@@ -63,7 +63,7 @@ def groups(graph: Graph) -> list[Group]:
     """The operators of ``graph`` in execution order, each in exactly one group.
 
     A tensor inside a group has one reader and is not the embedding. An Add joins the later of its two operands, so that
-    the other one is there when the kernel runs; where that one comes frames later, it stays alone. Results never change.
+    the other one is there when the kernel runs; where that comes frames later, it stays alone. Results never change.
     """
     times = series(graph)
     found: list[Group] = []

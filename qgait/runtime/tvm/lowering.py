@@ -21,6 +21,7 @@ from qgait.export.graph import (
     WindowMax,
     WindowPool,
 )
+from qgait.runtime.schedule import schedule
 from qgait.runtime.targets import Isa, Target
 from qgait.runtime.tvm import conv_dotprod, conv_portable, conv_v8, conv_vnni, conv_winograd
 from qgait.runtime.tvm.elementwise import (
@@ -38,17 +39,21 @@ from qgait.runtime.tvm.pooling import max_pool_kernel, strip_pool_kernel
 from qgait.runtime.tvm.power_pool import power_pool_kernel
 from qgait.runtime.tvm.program import Kernel, Program
 from qgait.runtime.tvm.windows import frame_window_kernel, window_max_kernel, window_pool_kernel
+from qgait.runtime.views import needs_no_kernel, views
 
 
 def lower(graph: Graph, target: Target) -> Program:
     """The kernels of ``graph`` for ``target``. ``notes`` tells which convolution each layer got."""
     frame, clip, notes = [codes_kernel(graph)], list[Kernel](), list[str]()
+    inside = views(graph, schedule(graph).rings)
     for group in groups(graph):
+        if needs_no_kernel(group.op, inside):
+            continue
         kernel, choice = _kernel(group, graph, target)
         side = frame if graph.tensors[group.op.inputs[0]].per_frame else clip
         side.append(kernel)
         notes.append(f"{' + '.join(kernel.ops)}: {choice}")
-    return Program(graph, target, tuple(frame), tuple(clip), tuple(notes))
+    return Program(graph, target, tuple(frame), tuple(clip), tuple(notes), inside)
 
 
 def _kernel(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qgait.export.graph import Graph
 from qgait.runtime.targets import Target
+from qgait.runtime.views import View
 
 if TYPE_CHECKING:
     from tvm.tirx import PrimFunc
@@ -55,6 +56,7 @@ class Program:
     ``frame`` runs once a silhouette; its first kernel, ``codes``, reads the silhouette under the name ``SILHOUETTE``
     and writes ``graph.input``. A FrameMax kernel has one input and updates its output: ``out = max(out, in)``; that
     output is state, -128 everywhere before the first frame. ``clip`` runs once an embedding and changes no state.
+    ``views`` are the tensors that lie inside others; slices and joins that are nothing but views have no kernel.
     ``notes`` has one line a kernel: which implementation was chosen.
     """
 
@@ -63,6 +65,11 @@ class Program:
     frame: tuple[Kernel, ...]
     clip: tuple[Kernel, ...]
     notes: tuple[str, ...] = field(default=())
+    views: dict[str, View] = field(default_factory=dict)
+
+    def owner(self, tensor: str) -> str:
+        """The tensor in whose memory ``tensor`` lies: mostly itself."""
+        return self.views[tensor].base if tensor in self.views else tensor
 
 
 SILHOUETTE = "pixels"  # the input of the kernel ``codes``: uint8 pixels, not a tensor of the graph
