@@ -89,7 +89,14 @@ class HSTL(Backbone):
         if self.halved:
             x = ops.max_pool(x, "arme1_pool", 2)
         for stage, rows in enumerate(self.regions, 2):
-            x = by_regions(ops, x, f"arme{stage}", rows, _Convolutions(ops, getattr(self, f"arme{stage}")))
+            arms = getattr(self, f"arme{stage}")
+
+            def convolutions(i: int, region: T, name: str, pair: nn.Sequential = arms) -> T:
+                for number, arme in enumerate(pair, 1):
+                    region = ops.conv3d(region, f"{name}_conv{number}", arme.conv3d[i].conv3d, activation="leaky_relu")
+                return region
+
+            x = by_regions(ops, x, f"arme{stage}", rows, convolutions)
             top = ops.frame_max(x, f"astp{stage}_max")
             parts.append(getattr(self, f"astp{stage}").run(ops, top, f"astp{stage}", rows))
             if stage == 2:
@@ -100,23 +107,11 @@ class HSTL(Backbone):
 
 
 class _ARME(nn.Module):
-    """A convolution over time for each region."""
+    """A convolution over time for each region; regions do not see each other, not in the next one either."""
 
     def __init__(self, rows: Sequence[int], inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv3d = nn.ModuleList(BasicConv3d(inputs, outputs) for _ in rows)
-
-
-class _Convolutions:
-    """The convolutions of a region, one after the other: regions do not see each other between them."""
-
-    def __init__(self, ops: Operators[Any], pair: Sequence[_ARME]) -> None:
-        self.ops, self.pair = ops, pair
-
-    def __call__(self, i: int, region: Any, name: str) -> Any:
-        for number, arme in enumerate(self.pair, 1):
-            region = self.ops.conv3d(region, f"{name}_conv{number}", arme.conv3d[i].conv3d, activation="leaky_relu")
-        return region
 
 
 class _ASTP(nn.Module):
