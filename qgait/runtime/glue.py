@@ -93,7 +93,7 @@ def _source(program: Program, plan: MemoryPlan, constants: dict[str, list[int]])
     lines += [f"    scratch_{symbol} = {offset}," for symbol, offset in plan.scratch.items()]
     lines += ["};", "", "extern const unsigned char gait_weights[];"]
     lines += [f"{kernel.prototype()};" for kernel in kernels]
-    lines += [STATE]
+    lines += [STATE % ("whether there was one" if plan.schedule.is_plain else "how many there were")]
     lines += ["void gait_reset(void *arena)", "{", "    if (arena == NULL)", "        return;"]
     lines += ["    int8_t *base = base_of(arena);"]
     for name in plan.state:
@@ -139,7 +139,7 @@ void gait_trace(uint32_t kernel, const int8_t *codes, uint32_t size);
 
 struct state {
     uintptr_t check; /* set by gait_reset; depends on the address, so that a moved arena is noticed */
-    uint32_t frames; /* whether there was one */
+    uint32_t frames; /* %s */
 };
 
 static int8_t *base_of(void *arena)

@@ -64,7 +64,8 @@ class _Streams:
                 "min_frames": self.times.min_frames,
                 "unended": UNENDED,
             }
-            copy = [FINISH.substitute(numbers)]
+            parts = [COPY, *([REPEAT] if self.times.stored_frames else []), FINISH]
+            copy = [part.substitute(numbers) for part in parts]
         lines = [EMBEDDING, *copy]
         for kernel in self.program.clip:
             lines += self.calls.call(kernel, lambda name: f"{self._base(name, kept)} + {self.places[name]}")
@@ -168,16 +169,20 @@ int gait_embedding(void *arena, int8_t *out)
     if (state_of(base)->frames == 0)
         return GAIT_NO_FRAME;"""
 
-FINISH = Template("""\
-    /* a short clip is repeated end to end; then steps without a frame make what looks beyond the clip */
+COPY = Template("""\
     int8_t *copy = base + $copy;
     for (size_t i = $kept_at; i < $kept_end; i++)
         copy[i] = base[i];
-    int32_t frames = (int32_t)state_of(base)->frames;
-    int32_t end = frames, again = 0;
-    for (; end < $min_frames || again != 0; end++) {
+    int32_t frames = (int32_t)state_of(base)->frames, end = frames;""")
+
+REPEAT = Template("""\
+    /* a short clip is repeated end to end */
+    for (int32_t again = 0; end < $min_frames || again != 0; end++) {
         run_frame(base, copy, (const uint8_t *)base + $frames_at + again * GAIT_FRAME_BYTES, end, $unended);
         again = again + 1 == frames ? 0 : again + 1;
-    }
+    }""")
+
+FINISH = Template("""\
+    /* steps without a frame make what looks beyond the clip */
     for (int32_t t = end; t < end + $flush; t++)
         run_frame(base, copy, NULL, t, end);""")

@@ -18,6 +18,8 @@ from qgait.errors import ParityError
 from qgait.runtime import reference
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled, Stream, load, selftest
+from qgait.runtime.glue import glue
+from qgait.runtime.memory_plan import HEADER_BYTES, aligned, plan
 from qgait.runtime.schedule import LIMIT, schedule
 from qgait.runtime.targets import find
 from qgait.runtime.tvm.lowering import lower
@@ -170,6 +172,16 @@ def test_the_manifest_tells_what_is_kept(name: str) -> None:
     needed = 64 + frames + rings + sum(tensors[maximum].size for maximum in memory["state"])
     assert needed <= memory["state_bytes"] < needed + 64 * (2 + len(memory["state"]) + sum(times.rings.values()))
     assert 2 * memory["state_bytes"] < memory["arena_bytes"] + 64 + frames + 64
+
+
+@pytest.mark.parametrize("name", ["tiny", "gaitset", "gaitbase"])
+def test_set_pooled_networks_have_none_of_it(name: str) -> None:
+    program = lower(graph(name), find("arm"))
+    made = plan(program)
+    maxima = sum(aligned(graph(name).tensors[maximum].size) for maximum in made.state)
+    assert (made.copy, made.rings, made.state_bytes) == (0, {}, HEADER_BYTES + maxima)
+    source = glue(program, made).source
+    assert not any(word in source for word in ("run_frame", "due(", "look(", "copy", "int32_t value"))
 
 
 @pytest.mark.parametrize("name", NAMES)
