@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qgait.export.graph import FrameMax
+from qgait.export.graph import FrameMax, Graph
 from qgait.runtime.schedule import Schedule, schedule
 from qgait.runtime.tvm.program import SILHOUETTE, Kernel, Program
 from qgait.runtime.views import ALIGNMENT
@@ -113,19 +113,10 @@ def plan(program: Program) -> MemoryPlan:
     same bytes behind what is kept.
     """
     times = schedule(program.graph)
-    state = state_tensors(program)
-    tensors: dict[str, int] = {}
-    scratch: dict[str, int] = {}
-    kept_at = HEADER_BYTES + aligned(times.stored_frames * program.graph.tensors[program.graph.input].size)
-    end = kept_at
-    for name in state:
-        tensors[name] = end
-        end += aligned(program.graph.tensors[name].size)
+    tensors, kept_at, state_end = _kept(program.graph, times)
+    state = tuple(name for name in tensors if name not in times.rings)
     rings = {name: aligned(program.graph.tensors[name].size) for name in times.rings}
-    for name, depth in times.rings.items():
-        tensors[name] = end
-        end += depth * rings[name]
-    state_end = end
+    scratch: dict[str, int] = {}
     copy = state_end - kept_at if times.needs_copy else 0
     shared = size = state_end + copy
     for kernels in (program.frame, program.clip):
@@ -142,10 +133,20 @@ def plan(program: Program) -> MemoryPlan:
     return MemoryPlan(tensors, scratch, state, state_end, size, times, rings, HEADER_BYTES, kept_at, copy)
 
 
-def state_tensors(program: Program) -> tuple[str, ...]:
-    """The running maxima in the order in which a frame updates them."""
-    maxima = {op.output for op in program.graph.ops if isinstance(op, FrameMax)}
-    return tuple(kernel.output for kernel in program.frame if kernel.output in maxima)
+def state_bytes(graph: Graph) -> int:
+    """What a compiled ``graph`` remembers from one call to the next, on every target; needs no compiler."""
+    return _kept(graph, schedule(graph))[2]
+
+
+def _kept(graph: Graph, times: Schedule) -> tuple[dict[str, int], int, int]:
+    """Offsets of the maxima in the order in which a frame updates them, and of the rings; where they begin and end."""
+    begin = end = HEADER_BYTES + aligned(times.stored_frames * graph.tensors[graph.input].size)
+    offsets: dict[str, int] = {}
+    maxima = {op.output: 1 for op in graph.ops if isinstance(op, FrameMax)}
+    for name, depth in {**maxima, **times.rings}.items():
+        offsets[name] = end
+        end += depth * aligned(graph.tensors[name].size)
+    return offsets, begin, end
 
 
 def _scratch(kernel: Kernel) -> str:

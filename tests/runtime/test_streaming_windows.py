@@ -19,7 +19,7 @@ from qgait.runtime import reference
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled, Stream, load, selftest
 from qgait.runtime.glue import glue
-from qgait.runtime.memory_plan import HEADER_BYTES, aligned, plan
+from qgait.runtime.memory_plan import HEADER_BYTES, aligned, plan, state_bytes
 from qgait.runtime.schedule import LIMIT, schedule
 from qgait.runtime.targets import find
 from qgait.runtime.tvm.lowering import lower
@@ -166,7 +166,7 @@ def test_the_manifest_tells_what_is_kept(name: str) -> None:
     memory = bundle(name, "arm").manifest["memory"]
     times = schedule(graph(name))
     tensors = graph(name).tensors
-    assert memory["rings"] == times.rings
+    assert memory["rings"] == times.rings and memory["state_bytes"] == state_bytes(graph(name))
     rings = sum(depth * tensors[ring].size for ring, depth in times.rings.items())
     frames = times.stored_frames * tensors[graph(name).input].size
     needed = 64 + frames + rings + sum(tensors[maximum].size for maximum in memory["state"])
