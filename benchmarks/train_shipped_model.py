@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from qgait import __version__
 from qgait.calibration.calibrate import calibrate
+from qgait.data.frames import FrameSampling
 from qgait.data.opengait import Dataset
 from qgait.data.opengait import Sequence as Walk
 from qgait.data.selection import load_clips, spread
@@ -36,20 +37,17 @@ from qgait.models.embedding import embed_clip
 from qgait.models.registry import build
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
-from qgait.training.loop import CHECKPOINT, Settings, train
+from qgait.training.loop import CHECKPOINT, train
+from qgait.training.settings import BatchSettings, OptimizerSettings, Schedule, Settings
 
 SEED, TRAIN_PEOPLE, TEST_PEOPLE, MEAN_FRAMES = 1, 80, 20, 30
 CALIBRATION = 64  # sequences
 CHANNELS, EMBEDDING = (16, 16, 32), 64
 SETTINGS = Settings(
     iterations=4000,
-    people=6,
-    clips=4,
-    frames=6,
-    optimizer="adam",
-    learning_rate=1e-3,
-    weight_decay=0.0,
-    milestones=(2600, 3500),
+    batch=BatchSettings(6, 4, FrameSampling(frames=6)),
+    optimizer=OptimizerSettings("adam", 1e-3, weight_decay=0.0),
+    schedule=Schedule(milestones=(2600, 3500)),
     precision="bfloat16",
     seed=SEED,
     save_every=200,
@@ -101,8 +99,8 @@ def quantize(model: Backbone, known: list[Walk], new: list[Walk], said: dict[str
         "training people": f"001 to {TRAIN_PEOPLE:03d}",
         "test people, never seen": f"{TRAIN_PEOPLE + 1:03d} to {TRAIN_PEOPLE + TEST_PEOPLE:03d}",
         "network": f"GaitSet, channels {', '.join(map(str, CHANNELS))}, embedding 62 x {EMBEDDING}",
-        "training": f"{SETTINGS.iterations} iterations of {SETTINGS.people} x {SETTINGS.clips} clips of "
-        f"{SETTINGS.frames} frames, batch-all triplet loss, Adam",
+        "training": f"{SETTINGS.iterations} iterations of {SETTINGS.batch.people} x {SETTINGS.batch.clips} clips of "
+        f"{SETTINGS.batch.sampling.frames} frames, batch-all triplet loss, Adam",
         "quantization": f"w8a8, calibrated on {CALIBRATION} sequences of the training people, not trained",
         "rank-1 of the float network on the test people": said,
         "rank-1 of the quantized network on the test people": quantized,

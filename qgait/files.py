@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Writes ``content`` to a temporary name beside ``path`` and moves it there; OSError leaves nothing behind.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to under a temporary name beside ``path``, moved there at the end; a failure leaves nothing.
 
     The temporary name begins with a dot and holds the process id: data sets overlook it, and two processes do not meet.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes | memoryview) -> None:
+    """Writes ``content`` to ``path`` in one move; OSError leaves nothing behind."""
+    with replacing(path) as file:
+        file.write(content)

@@ -13,7 +13,7 @@ from qgait.data.opengait import Sequence
 class Blob(Sequence):
     """Four frames, uint8 [4, 64, 44]."""
 
-    def load(self) -> np.ndarray:
+    def load(self, wide: bool = False) -> np.ndarray:
         blob = np.roll(silhouettes(1, int(self.subject))[0], int(self.view), axis=0)
         return np.stack([np.roll(blob, k, axis=1) for k in range(4)])
 

@@ -20,6 +20,7 @@ from qgait.quantizers.simulated import SimulatedNetwork
 CONFIG = {
     "gaitset": {"channels": (8, 12, 16), "embedding": 20},
     "gaitbase": {"channels": (8, 12, 16, 20), "embedding": 20},
+    "gaitsimple": {"channels": (8, 12, 16), "embedding": 20},
 }
 
 

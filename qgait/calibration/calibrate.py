@@ -77,9 +77,10 @@ def calibrate(
 
 
 def weight_bits(layers: list[Layer], recipe: Recipe) -> dict[str, int]:
-    """The first convolutions (those that read the silhouette) and part_linear layers keep 8 bits."""
+    """By layer: first convolutions (those that read the silhouette) and part_linear layers follow ``first_last``."""
+    ends = 8 if recipe.first_last == "8" else recipe.weights
     return {
-        layer.name: 8 if INPUT in layer.inputs or layer.kind == "part_linear" else recipe.weights
+        layer.name: ends if INPUT in layer.inputs or layer.kind == "part_linear" else recipe.weights
         for layer in layers
         if layer.weight is not None
     }
@@ -174,16 +175,14 @@ class _CorrectingBiases(LevelArithmetic):
         super().__init__(network, torch.float32)
         self.means = means
 
-    def requantize(self, layer: Layer, acc: Tensor, multiplier: Tensor) -> Tensor:
-        if layer.weight is not None:
-            scale = self.net.accumulator_step(layer)
-            mean = (acc.mean((0, 2, 3)) if acc.ndim == 4 else acc.mean(0)).double() * scale
-            bias = self.net.biases[parameter_key(layer.name)]
-            before = self.net.bias_levels(layer)
-            bias += (self.means[layer.name] - mean).float()
-            change = (self.net.bias_levels(layer) - before).to(acc.dtype)
-            acc = acc + (change.view(1, -1, 1, 1) if acc.ndim == 4 else change)
-        return super().requantize(layer, acc, multiplier)
+    def requantize(self, layer: Layer, acc: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is not None:
+            total = acc + (bias.view(1, -1, 1, 1) if acc.ndim == 4 else bias).to(acc.dtype)
+            mean = (total.mean((0, 2, 3)) if total.ndim == 4 else total.mean(0)).double()
+            parameter = self.net.biases[parameter_key(layer.name)]
+            parameter += (self.means[layer.name] - mean * self.net.accumulator_step(layer)).float()
+            bias = self.net.bias_levels(layer)
+        return super().requantize(layer, acc, bias)
 
 
 def _correct_biases(network: SimulatedNetwork, frames: Tensor, means: dict[str, Tensor]) -> None:

@@ -10,7 +10,9 @@ from qgait.commands.output import console, progress, table, write_json
 
 
 @click.command()
-@click.option("--model", help="Backbone: gaitset or gaitbase; recognised from the checkpoint when not given.")
+@click.option(
+    "--model", help="Backbone: gaitset, gaitbase or gaitsimple; recognised from the checkpoint when not given."
+)
 @click.option(
     "--checkpoint", required=True, type=click.Path(path_type=Path), help="OpenGait or qgait checkpoint (.pt)."
 )

@@ -30,9 +30,9 @@ class Sequence:
         """``subject-type-view``, as in the PROBE_SET of partition files."""
         return f"{self.subject}-{self.type}-{self.view}"
 
-    def load(self) -> Clip:
-        """The silhouettes, uint8 [n, 64, 44]. :class:`QgaitError` names the file if they cannot be read."""
-        return check_clip(load_arrays(self.path), str(self.path))
+    def load(self, wide: bool = False) -> Clip:
+        """The silhouettes, uint8 [n, 64, 44], or all 64 columns; :class:`QgaitError` names a file it cannot read."""
+        return check_clip(load_arrays(self.path), str(self.path), wide)
 
 
 @dataclass(frozen=True)

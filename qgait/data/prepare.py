@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from qgait.data.align import align
 from qgait.data.folders import IMAGES, check_folder, sequence_folders, wrong_layout
+from qgait.data.opencv import opencv
 from qgait.data.processes import run_each
 from qgait.errors import QgaitError
 from qgait.files import replace_file
@@ -130,10 +131,4 @@ def number_order(name: str) -> list[tuple[int, str]]:
 
 
 def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise QgaitError(
-            "Reading pictures needs OpenCV, which is not installed.", "pip install 'qgait[images]'"
-        ) from error
-    return cv2
+    return opencv("Reading pictures", "images")

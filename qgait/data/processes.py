@@ -32,7 +32,7 @@ def run_each(
     try:
         index = {pool.submit(function, *arguments): i for i, arguments in enumerate(work)}
         for future in as_completed(index):
-            yield index[future], future.result()
+            yield index.pop(future), future.result()  # not kept: results can be large
     except BrokenProcessPool as error:
         raise QgaitError(
             "A worker process died, probably for lack of memory.", "repeat the command with fewer jobs; it resumes"

@@ -16,7 +16,17 @@ _CUT = 10  # columns dropped on each side of 64, as OpenGait's BaseSilCutting do
 Clip = NDArray[np.uint8]
 
 
-def check_clip(array: NDArray[Any], where: str) -> Clip:
+def cut(clip: NDArray[Any]) -> NDArray[Any]:
+    """Frames [n, 64, 64] without the 10 columns on each side; those with 44 columns as they are."""
+    return clip[:, :, _CUT:-_CUT] if clip.shape[2] == HEIGHT else clip
+
+
+def threshold(clip: Clip) -> Clip:
+    """Silhouettes without soft edges: 255 where ``clip`` has 128 or more, else 0."""
+    return np.where(clip >= 128, np.uint8(255), np.uint8(0))
+
+
+def check_clip(array: NDArray[Any], where: str, wide: bool = False) -> Clip:
     """Return the silhouettes in ``array`` as uint8 [n, 64, 44], or say what is wrong with them.
 
     ``array`` is [n, 64, 64] (10 columns are dropped on each side) or [n, 64, 44], with n >= 1. Its numbers may be
@@ -25,12 +35,18 @@ def check_clip(array: NDArray[Any], where: str) -> Clip:
     - any integer type: 0 .. 255 is kept; if 1 is the largest value of the clip, 1 becomes 255;
     - any float type: 0 .. 255 is rounded (half up); if no value is above 1, everything is multiplied by 255 first.
 
-    ``where`` names the file or variable in the :class:`QgaitError` that everything else raises.
+    With ``wide`` nothing is dropped, and the result is uint8 [n, 64, 64]; 44 columns are then refused. ``where`` names
+    the file or variable in the :class:`QgaitError` that everything else raises.
     """
     if not isinstance(array, np.ndarray):
         raise QgaitError(f"{where} is a {type(array).__name__}, not a numpy array.", "pass an array [frames, 64, 64]")
     _check_shape(array.shape, where)
-    values = array[:, :, _CUT:-_CUT] if array.shape[2] == HEIGHT else array
+    if wide and array.shape[2] != HEIGHT:
+        raise QgaitError(
+            f"{where} has frames of 44 columns, and perspective needs all 64.",
+            "train without perspective, or prepare the data with 64 columns",
+        )
+    values = array if wide else cut(array)
     if array.dtype == np.bool_:
         return np.ascontiguousarray(values.astype(np.uint8) * np.uint8(255))
     if array.dtype.kind not in "iuf":

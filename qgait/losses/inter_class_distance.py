@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from qgait.losses.distances import part_distances
+
 Pairs = Literal["different", "all", "same"]
 Penalty = Literal["huber", "square"]
 
-EPSILON = 1e-12  # under the square root, whose slope at zero is infinite
+EPSILON = 1e-6  # the smallest distance, so that a mean to divide by is never 0
 
 
 def inter_class_distance_loss(
@@ -77,12 +79,9 @@ def _pairs(labels: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
 
 
 def _distances(embeddings: Tensor, per_part: bool) -> Tensor:
-    """Float32 [P, n, n], or [1, n, n] over all parts. What all samples share is taken off first: it costs digits."""
-    x = embeddings.float()
-    x = x - x.mean(0)
-    x = x.transpose(0, 1) if per_part else x.flatten(1).unsqueeze(0)
-    squares = x.square().sum(-1)
-    return ((squares[:, :, None] + squares[:, None, :] - 2 * x @ x.transpose(1, 2)).relu() + EPSILON).sqrt()
+    """Float32 [P, n, n], or [1, n, n] over all parts."""
+    x = embeddings if per_part else embeddings.flatten(1)[:, None]
+    return part_distances(x).clamp(min=EPSILON)
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -57,6 +57,12 @@ def load(path: str | Path, model_name: str | None = None, classifier: bool = Fal
     return model.eval()
 
 
+def backbone_of(path: str | Path) -> str:
+    """The name of the backbone in a checkpoint, which is not checked any further."""
+    path = Path(path)
+    return recognise(path, _weights(path, read(path))[0], None)
+
+
 def save(model: nn.Module, path: str | Path, **training_state: Any) -> None:
     """Writes ``{"model": state_dict, ...}`` as OpenGait does, through a temporary file beside ``path``.
 

@@ -5,7 +5,7 @@ Values of frames are [n, s, ...]. Clips of several lengths come one after the ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,8 +40,8 @@ class Time(Protocol):
     def joined(self, name: str, xs: Sequence[Tensor]) -> Sequence[Tensor]:
         """The inputs of a layer, value by value at the same place of the clip."""
 
-    def maximum(self, name: str, x: Tensor) -> Tensor:
-        """Set pooling [n, s, ...] -> [clips, ...]. Like OpenGait's, its gradient goes to one frame, not to ties."""
+    def maximum(self, name: str, x: Tensor, of_clip: Callable[[Tensor], Tensor]) -> Tensor:
+        """Set pooling [n, s, ...] -> [clips, ...]; ``of_clip``, the maximum over axis 1, says whose the gradient is."""
 
 
 class WholeClips:
@@ -66,9 +66,9 @@ class WholeClips:
         """See ``Time.joined``."""
         return xs
 
-    def maximum(self, name: str, x: Tensor) -> Tensor:
+    def maximum(self, name: str, x: Tensor, of_clip: Callable[[Tensor], Tensor]) -> Tensor:
         """See ``Time.maximum``."""
-        return torch.cat([clip.max(dim=1).values for clip in self._clips(x)])
+        return torch.cat([of_clip(clip) for clip in self._clips(x)])
 
     def _clips(self, x: Tensor) -> Sequence[Tensor]:
         if self._lengths is None:
@@ -118,10 +118,10 @@ class Pieces:
         self._kept[name] = [x[:, count:] for x in xs]
         return [x[:, :count] for x in xs]
 
-    def maximum(self, name: str, x: Tensor) -> Tensor:
+    def maximum(self, name: str, x: Tensor, of_clip: Callable[[Tensor], Tensor]) -> Tensor:
         """The maximum of this piece and all earlier ones; zeros while no value is there."""
         if x.shape[1]:
-            here = x.amax(dim=1)
+            here = of_clip(x)
             self._maxima[name] = torch.maximum(self._maxima[name], here) if name in self._maxima else here
         value = self._maxima[name] if name in self._maxima else x.new_zeros(x.shape[:1] + x.shape[2:])
         return value.as_subclass(Tensor)

@@ -53,8 +53,8 @@ class FloatOps:
         return F.max_pool2d(x.flatten(0, -4), kernel).unflatten(0, x.shape[:-3])
 
     def frame_max(self, x: Tensor, name: str) -> Tensor:
-        """See ``Operators.frame_max``."""
-        return self._time.maximum(name, x)
+        """See ``Operators.frame_max``. Like OpenGait's ``max(dim)``, the gradient goes to one frame, not to ties."""
+        return self._time.maximum(name, x, lambda clip: clip.max(dim=1).values)
 
     def window(self, x: Tensor, name: str, size: int, stride: int = 1, padding: int = 0) -> Tensor:
         """See ``Operators.window``."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from qgait.errors import QgaitError
 
 MIN_BITS, MAX_BITS = 2, 8
+FirstLast = Literal["8", "same"]
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,33 @@ INPUT_STEP = 1 / 255
 
 @dataclass(frozen=True)
 class Recipe:
-    """Bit widths of a network, written ``w4a4``.
+    """Bit widths of a network, written ``w4a4``: 2 to 8 bits each, in any combination.
 
-    The first layer's and the embedding layer's weights, the embedding layer's input and the embedding itself stay at
-    8 bits, as do pre-activations (a table follows them) and the operands of residual additions: they cost no
-    multiplications. Activations that a convolution reads have ``activations`` bits.
+    The weights of the layers that read the silhouette and of the embedding layer have 8 bits, or with ``first_last``
+    "same" those of all others. The embedding layer's input and the embedding itself stay at 8 bits, as do
+    pre-activations (a table follows them) and the operands of residual additions: they cost no multiplications.
+    Activations that a convolution reads have ``activations`` bits. QgaitError for anything else.
     """
 
     weights: int
     activations: int
+    first_last: FirstLast = "8"
+
+    def __post_init__(self) -> None:
+        for bits in (self.weights, self.activations):
+            if not MIN_BITS <= bits <= MAX_BITS:
+                raise QgaitError(f"There is no grid of {bits} bits.", f"use {MIN_BITS} to {MAX_BITS} bits.")
+        if self.first_last == "fp":
+            raise QgaitError(
+                "The first and the last layer cannot stay in floating point: the exported graph computes with integers "
+                "from the silhouette to the embedding.",
+                "give them 8 bits, or the same as the other layers.",
+            )
+        if self.first_last not in get_args(FirstLast):
+            raise QgaitError(
+                f"There is no policy for the first and last layer called '{self.first_last}'.",
+                f"choose one of {', '.join(get_args(FirstLast))}.",
+            )
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -73,7 +93,7 @@ class Recipe:
                 f"'{text}' is not a bit-width recipe.",
                 "write w<bits>a<bits> with 2 to 8 bits, for example w8a8 or w4a4.",
             )
-        return cls(*bits)
+        return cls(bits[0], bits[1])
 
     def __str__(self) -> str:
         return f"w{self.weights}a{self.activations}"

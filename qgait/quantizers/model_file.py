@@ -9,7 +9,7 @@ float level, because its weights are no longer the float network's.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def save(network: SimulatedNetwork, path: Path) -> None:
         "format": FORMAT,
         "model": network.model,
         "bits": str(network.recipe),
+        "first_last": network.recipe.first_last,
         "frame_size": network.frame_size,
         "layers": [{field: getattr(layer, field) for field in _LAYER_FIELDS} for layer in network.layers],
         "grids": {name: asdict(grid) for name, grid in network.grids.items()},
@@ -103,7 +104,7 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path
         layers.append(Layer(**values, weight=tensors.get(f"weight:{name}"), bias=tensors.get(f"float_bias:{name}")))
     network = SimulatedNetwork(
         description["model"],
-        Recipe.parse(description["bits"]),
+        replace(Recipe.parse(description["bits"]), first_last=description.get("first_last", "8")),
         layers,
         (int(description["frame_size"][0]), int(description["frame_size"][1])),
         description["weight_bits"],

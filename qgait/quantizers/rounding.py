@@ -45,14 +45,3 @@ def round_clip(u: Tensor, low: int, high: int, surrogate: Surrogate) -> Tensor:
     The gradient is the surrogate's for low <= u <= high and zero outside.
     """
     return _RoundClip.apply(u, low, high, surrogate)
-
-
-def forget_inside(levels: Tensor, u: Tensor, low: int, high: int, step: Tensor) -> Tensor:
-    """``levels`` unchanged, such that ``step`` learns nothing from the values that are not clipped.
-
-    ``u`` is a real value over ``step``. Through ``u`` the step's gradient is ``-u / step``, through the levels' later
-    use ``levels``; inside the grid they differ by the rounding error, and adding that error back cancels them.
-    """
-    inside = (u >= low) & (u <= high)
-    error = torch.where(inside, u - levels, 0).detach()
-    return levels + error * (step / step.detach() - 1).to(levels.dtype)

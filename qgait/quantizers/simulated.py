@@ -10,6 +10,8 @@ clip.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,9 +21,9 @@ from qgait.fixedpoint import add_factors
 from qgait.models.layers import INPUT, Layer, activate, shapes
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import INPUT_GRID, INPUT_STEP, Grid, Recipe, weight_limit
-from qgait.quantizers.level_arithmetic import LevelArithmetic, has_table, scaled
-from qgait.quantizers.rounding import forget_inside, half_up, round_clip
-from qgait.quantizers.surrogates import StraightThrough, Surrogates
+from qgait.quantizers.level_arithmetic import LevelArithmetic, has_table
+from qgait.quantizers.rounding import half_up, round_clip
+from qgait.quantizers.surrogates import Surrogates
 
 FRAMES_AT_ONCE = 32
 
@@ -120,18 +122,29 @@ class SimulatedNetwork(nn.Module):
         return torch.cat(sizes).to(parameter(self.steps, layer.name).device)
 
     def table_levels(self, layer: Layer, levels: Tensor) -> Tensor:
-        """The activation from pre-activation levels to activation levels, in the dtype of ``levels``."""
+        """The activation from pre-activation levels to activation levels, in the dtype of ``levels``; no gradient."""
         ratio = self.step(f"{layer.name}.pre") / self.step(layer.name)
-        return self.round_levels(activate(scaled(levels, ratio), layer.activation), layer.name).to(levels.dtype)
+        grid = self.grids[layer.name]
+        exact = activate(levels.double() * ratio, layer.activation)
+        return torch.clamp(torch.floor(exact + 0.5), grid.min_level, grid.max_level).to(levels.dtype)
 
     # Execution -------------------------------------------------------------------------------------------------
 
-    def forward(self, frames: Tensor, dtype: torch.dtype = torch.float32, chunk: int | None = None) -> Tensor:
+    def forward(
+        self,
+        frames: Tensor,
+        dtype: torch.dtype = torch.float32,
+        chunk: int | None = None,
+        lengths: Sequence[int] | None = None,
+    ) -> Tensor:
         """Silhouettes [n, s, H, W], values 0..255, to embedding levels [n, P, C] in ``dtype``.
 
+        n clips of several ``lengths`` come one after the other: frames [1, sum(lengths), H, W].
+
+        In bfloat16, for training alone, some levels differ from the integer graph's: see ``LevelArithmetic``.
         Real embeddings are ``levels * network.embedding_step()[:, None]``.
         """
-        return traversal.run(self.layers, frames.to(dtype), LevelArithmetic(self, dtype), chunk)
+        return traversal.run(self.layers, frames.to(dtype), LevelArithmetic(self, dtype), chunk, lengths=lengths)
 
     def embedding_step(self) -> Tensor:
         """The step of every part, float64 [P]."""
@@ -157,19 +170,6 @@ class SimulatedNetwork(nn.Module):
             frames = torch.from_numpy(clip)[None].to(dtype)
             traversal.run(self.layers, frames, LevelArithmetic(self, dtype, observe), observe=observe)
         return codes
-
-    def round_levels(self, u: Tensor, tensor: str) -> Tensor:
-        """``u``, a real value over the tensor's step, on its grid.
-
-        The 8-bit value before a table is no activation that a network is meant to have: always straight through.
-        """
-        low, high = self.grids[tensor].min_level, self.grids[tensor].max_level
-        surrogate = StraightThrough() if tensor.endswith(".pre") else self.surrogates.activations
-        levels = round_clip(u, low, high, surrogate)
-        if surrogate.clip_only and torch.is_grad_enabled():
-            step = self.step(tensor)
-            levels = forget_inside(levels, u, low, high, step.unsqueeze(-1) if step.ndim else step)
-        return levels
 
     def _weight_step(self, layer: Layer) -> Tensor:
         step = parameter(self.weight_steps, layer.name).double()

@@ -106,7 +106,7 @@ def run(
 
 def _apply(layer: Layer, inputs: Sequence[Tensor], arithmetic: Arithmetic, per_frame: bool, time: Time) -> Tensor:
     if layer.kind == "frame_max":
-        return time.maximum(layer.name, inputs[0])
+        return time.maximum(layer.name, inputs[0], lambda clip: clip.amax(1))  # ties share the gradient
     if layer.kind in WINDOWS:
         return _windows(layer, inputs[0], arithmetic, time)
     if per_frame and len(inputs) > 1:
@@ -150,7 +150,7 @@ def _windows(layer: Layer, x: Tensor, arithmetic: Arithmetic, time: Time) -> Ten
     cuts = [window.cut(clip) for clip in time.padded(layer.name, x, window, missing)]
     if layer.kind == "window":
         return torch.cat([stack(cut) for cut in cuts], 1)
-    top = torch.cat([cut.max(-1).values for cut in cuts], 1)
+    top = torch.cat([cut.amax(-1) for cut in cuts], 1)
     if layer.kind == "window_max":
         return top
     total = torch.cat([cut.masked_fill(cut.isinf(), 0).sum(-1) for cut in cuts], 1)

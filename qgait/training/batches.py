@@ -1,31 +1,61 @@
-"""Training batches in memory: P people x K clips each, drawn as OpenGait draws them."""
+"""Training batches: P people x K clips each, drawn as OpenGait draws them, loaded while the network computes.
+
+All randomness comes from ``Batches.rng``: who is drawn, and one number a clip that its frames and augmentations are
+drawn from. So a batch is the same whatever loads it, and every process of a distributed run draws what the others draw.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qgait.data import opengait
+from qgait.data.augmentations import Augmentations
 from qgait.data.frames import FrameSampling, triplet_batches
+from qgait.data.silhouette_cache import SilhouetteCache
+from qgait.data.silhouettes import Clip
+from qgait.errors import QgaitError
 
-CACHE_BYTES = 2 * 2**30
+AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``frames`` uint8 [P * K, s, 64, 44] and ``labels`` int64 [P * K], a person's place among the sorted subjects."""
+    """``labels`` int64 [n]: a person's place among the sorted subjects. n is P * K, or this process's share of it.
+
+    Clips of one length: ``frames`` uint8 [n, s, 64, 44], ``lengths`` None. Clips of several lengths: ``frames`` uint8
+    [1, sum of lengths, 64, 44], one clip after the other, and ``lengths`` int64 [n].
+    """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    lengths: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class _Coming:
+    """A batch on its way, and the generator's states before and after it was drawn."""
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    batch: Future[Batch]
 
 
 class Batches:
-    """Endless batches, the same ones for the same seed; ``rng`` is all the state there is.
+    """Endless batches, the same ones for the same seed.
 
-    Silhouettes stay in memory once read, up to ``cache_bytes``; beyond that they are read anew.
+    ``rng`` is all the state there is: it stands after the last batch that ``draw`` returned, however many have been
+    loaded ahead, and whoever sets its state goes on from there. Of ``world`` processes each one is given the same
+    arguments but its ``rank``, draws the same P x K clips, and loads those at ``[rank::world]``. ``ahead`` batches are
+    loaded before they are asked for, each by its own thread; these end with ``close``, a ``with`` block, or the object.
     """
 
     def __init__(
@@ -34,31 +64,94 @@ class Batches:
         people: int,
         clips: int,
         sampling: FrameSampling,
+        augmentations: Augmentations,
         seed: int,
-        cache_bytes: int = CACHE_BYTES,
+        rank: int = 0,
+        world: int = 1,
+        cache: SilhouetteCache | None = None,
+        ahead: int = AHEAD,
     ) -> None:
+        if people * clips % world:
+            raise QgaitError(
+                f"A batch of {people} x {clips} clips cannot be shared evenly by {world} processes.",
+                f"choose numbers of people and clips whose product is a multiple of {world}.",
+            )
+        if cache is not None and augmentations.wide and not cache.wide:
+            raise ValueError(f"perspective needs 64 columns, and {cache.path} holds 44")
         subjects = sorted({s.subject for s in sequences})
+        place = {subject: i for i, subject in enumerate(subjects)}
         self.classes = len(subjects)
         self.rng = np.random.default_rng(seed)
-        self._sequences = sequences
-        self._labels = np.array([subjects.index(s.subject) for s in sequences], np.int64)
-        self._sampling = sampling
-        self._chosen = triplet_batches(self._labels.tolist(), people, clips, self.rng)
-        self._cache: dict[opengait.Sequence, NDArray[np.uint8]] = {}
-        self._room = cache_bytes
+        self._sequences, self._cache = sequences, cache
+        self._sampling, self._augmentations = sampling, augmentations
+        self._labels = np.array([place[s.subject] for s in sequences], np.int64)
+        self._share = slice(rank, None, world)
+        self._drawing = np.random.default_rng(seed)  # before ``rng`` by the batches on their way
+        self._choices = triplet_batches(self._labels.tolist(), people, clips, self._drawing)
+        self._coming: deque[_Coming] = deque()
+        self._ahead = ahead
+        self._loader = ThreadPoolExecutor(max(1, ahead), "batches")
+        if rank == 0:
+            self._say_what_repeats(people, clips)
 
     def draw(self) -> Batch:
-        """The next batch."""
-        chosen = next(self._chosen)
-        clips = [self._load(self._sequences[i]) for i in chosen]
-        frames = [clip[self._sampling.indices(len(clip), self.rng)] for clip in clips]
-        return Batch(np.stack(frames), self._labels[chosen])
+        """The next batch. QgaitError names a sequence that cannot be read; the state is then as before."""
+        state = self.rng.bit_generator.state
+        if not self._coming or self._coming[0].before != state:
+            self._forget()
+            self._drawing.bit_generator.state = state
+        while len(self._coming) <= self._ahead:
+            self._begin()
+        coming = self._coming.popleft()
+        batch = coming.batch.result()
+        self.rng.bit_generator.state = coming.after
+        return batch
 
-    def _load(self, sequence: opengait.Sequence) -> NDArray[np.uint8]:
-        clip = self._cache.get(sequence)
-        if clip is None:
-            clip = sequence.load()
-            if clip.nbytes <= self._room:
-                self._room -= clip.nbytes
-                self._cache[sequence] = clip
-        return clip
+    def close(self) -> None:
+        """Ends the threads. Nothing can be drawn afterwards."""
+        self._forget()
+        self._loader.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        """Draws a batch, which is quick, and lets a thread load it."""
+        before = self._drawing.bit_generator.state
+        chosen = next(self._choices)
+        seeds = self._drawing.integers(2**63, size=len(chosen))
+        batch = self._loader.submit(self._load, chosen[self._share], seeds[self._share])
+        self._coming.append(_Coming(before, self._drawing.bit_generator.state, batch))
+
+    def _forget(self) -> None:
+        for coming in self._coming:
+            coming.batch.cancel()
+        self._coming.clear()
+
+    def _load(self, chosen: NDArray[np.intp], seeds: NDArray[np.int64]) -> Batch:
+        clips = [self._clip(self._sequences[i], np.random.default_rng(s)) for i, s in zip(chosen, seeds, strict=True)]
+        labels = self._labels[chosen]
+        if self._sampling.count == "fixed":
+            return Batch(np.stack(clips), labels)
+        return Batch(np.concatenate(clips)[None], labels, np.array([len(clip) for clip in clips], np.int64))
+
+    def _clip(self, sequence: opengait.Sequence, rng: np.random.Generator) -> Clip:
+        if self._cache is None:
+            whole = sequence.load(self._augmentations.wide)
+            frames = whole[self._sampling.indices(len(whole), rng)]
+        else:
+            frames = self._cache.frames(sequence, self._sampling.indices(self._cache.length(sequence), rng))
+        return self._augmentations.apply(frames, rng)
+
+    def _say_what_repeats(self, people: int, clips: int) -> None:
+        few = sum(count < clips for count in Counter(self._labels.tolist()).values())
+        if few:
+            note = f"{few} of {self.classes} people have fewer than {clips} sequences; some come twice in a batch."
+            print(note, file=sys.stderr)
+        if self.classes < people:
+            print(f"There are {self.classes} people for {people} places; some come twice in a batch.", file=sys.stderr)

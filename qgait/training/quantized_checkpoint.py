@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,66 +18,59 @@ from qgait.models.backbone import Backbone
 from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
 from qgait.quantizers.simulated import SimulatedNetwork
-from qgait.training.stages import QuantizedSettings
-from qgait.training.steps import parameter_groups
+from qgait.training.settings import QuantizedSettings
+from qgait.training.start import check_settings, read_run
 
 CHECKPOINT = "quantized.pt"
 
 
 @dataclass
-class Run:
-    """What changes in a run. ``random_state`` is that of the generator that draws batches."""
+class Student:
+    """What is trained: the network and, where the float network has a classifier, a copy of it.
+
+    ``before``: correlation of its distances with the float network's after calibration.
+    """
 
     network: SimulatedNetwork
     head: nn.Module | None
-    optimizer: torch.optim.Optimizer
-    losses: list[float]
     before: tuple[float, float]
-    random_state: Any
 
     def modules(self) -> nn.ModuleDict:
-        """What is trained."""
+        """Both, under the names they have on disk."""
         return nn.ModuleDict({"network": self.network} | ({} if self.head is None else {"head": self.head}))
 
 
-def save(path: Path, run: Run, settings: QuantizedSettings, teacher: str) -> None:
-    """Writes ``path``; ``teacher`` is the fingerprint of the float network. QgaitError when the disk is full."""
-    state = {
+def save(
+    path: Path, student: Student, optimizer: dict[str, Any], settings: QuantizedSettings, teacher: str, state: Any
+) -> None:
+    """Writes ``path``; ``teacher`` is the fingerprint of the float network, ``state`` the run's own."""
+    network = student.network
+    about = {
         "settings": asdict(settings),
-        "bits": str(run.network.recipe),
-        "frame_size": run.network.frame_size,
-        "grids": {name: asdict(grid) for name, grid in run.network.grids.items()},
-        "losses": run.losses,
-        "before": run.before,
-        "batches": json.dumps(run.random_state),
+        "bits": str(network.recipe),
+        "frame_size": network.frame_size,
+        "grids": {name: asdict(grid) for name, grid in network.grids.items()},
+        "before": student.before,
         "teacher": teacher,
     }
-    checkpoint.save(run.modules(), path, optimizer=run.optimizer.state_dict(), quantized=state)
+    checkpoint.save(student.modules(), path, optimizer=optimizer, quantized=about | state)
 
 
-def restore(
-    path: Path,
-    model: Backbone,
-    layers: list[Layer],
-    recipe: Recipe,
-    settings: QuantizedSettings,
-    teacher: str,
-    device: str,
-) -> Run:
-    """The run in ``path``; QgaitError unless it was begun from the same network, with the same bits and settings."""
-    content: Any = checkpoint.read(path)
-    if not isinstance(content, dict) or "quantized" not in content:
-        raise QgaitError(f"{path} was not written by quantized training.", "begin a new run in another folder.")
-    state, weights = content["quantized"], content["model"]
-    if state["bits"] != str(recipe):
-        raise QgaitError(f"The run in {path.parent} is at {state['bits']}, not at {recipe}.", "give the same --bits.")
-    if state["teacher"] != teacher:
+def read(path: Path, recipe: Recipe, settings: QuantizedSettings, teacher: str) -> dict[str, Any]:
+    """The content of ``path``; QgaitError unless it was begun from the same network with the same bits and settings."""
+    content = read_run(path, "quantized", "quantized training")
+    about = content["quantized"]
+    if about["bits"] != str(recipe):
+        raise QgaitError(f"The run in {path.parent} is at {about['bits']}, not at {recipe}.", "give the same --bits.")
+    if about["teacher"] != teacher:
         raise QgaitError(f"The run in {path.parent} was begun from another float network.", "give the same --init.")
-    wanted = asdict(settings)
-    changed = [key for key, value in state["settings"].items() if key != "save_every" and value != wanted[key]]
-    if changed:
-        was = ", ".join(f"{key} {state['settings'][key]!r}" for key in changed)
-        raise QgaitError(f"The run in {path.parent} was begun with {was}.", "resume it with the same settings.")
+    check_settings(path, about["settings"], settings)
+    return content
+
+
+def restore(content: dict[str, Any], model: Backbone, layers: list[Layer], recipe: Recipe, device: str) -> Student:
+    """The student that ``read`` found; ``model`` is the float network and ``layers`` are its layers."""
+    about, weights = content["quantized"], content["model"]
 
     def tensors(group: str) -> dict[str, torch.Tensor]:
         start = f"network.{group}."
@@ -86,7 +78,8 @@ def restore(
             key.removeprefix(start).replace("/", "."): value for key, value in weights.items() if key.startswith(start)
         }
 
-    height, width = state["frame_size"]
+    height, width = about["frame_size"]
+    first, second = about["before"]
     network = SimulatedNetwork(
         model.name,
         recipe,
@@ -94,33 +87,18 @@ def restore(
         (height, width),
         weight_bits(layers, recipe),
         tensors("weight_steps"),
-        {name: Grid(**grid) for name, grid in state["grids"].items()},
+        {name: Grid(**grid) for name, grid in about["grids"].items()},
         tensors("steps"),
     ).to(device)
-    head = classifier(model)
-    first, second = state["before"]
-    run = Run(
-        network,
-        head,
-        optimizer(network, head, settings),
-        list(state["losses"]),
-        (first, second),
-        json.loads(state["batches"]),
-    )
-    run.modules().load_state_dict(weights)
-    run.optimizer.load_state_dict(content["optimizer"])
-    return run
+    student = Student(network, classifier(model), (first, second))
+    student.modules().load_state_dict(weights)
+    return student
 
 
 def classifier(model: Backbone) -> nn.Module | None:
     """A copy of the float network's classifier, in training mode; None where it has none."""
-    return copy.deepcopy(model.BNNecks).train() if hasattr(model, "BNNecks") else None
-
-
-def optimizer(network: SimulatedNetwork, head: nn.Module | None, settings: QuantizedSettings) -> torch.optim.SGD:
-    """Without state yet; the rate is set at every iteration."""
-    groups = parameter_groups(network, head, settings.weight_decay, settings.learns_clips)
-    return torch.optim.SGD(groups, settings.learning_rates[0], momentum=0.9)
+    head = model.head()
+    return None if head is None else copy.deepcopy(head).train()
 
 
 def fingerprint(model: nn.Module) -> str:

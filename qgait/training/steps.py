@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
 from qgait.quantizers.grid import weight_limit
 from qgait.quantizers.simulated import SimulatedNetwork, parameter_key
@@ -39,26 +39,20 @@ def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, 
 
 def scale_gradients(network: SimulatedNetwork, scales: Mapping[str, float]) -> None:
     """Multiplies the gradients that ``backward`` left at the steps."""
-    for name, scale in scales.items():
-        gradient = network.get_parameter(name).grad
-        if gradient is not None:
-            gradient.mul_(scale)
+    pairs = [(network.get_parameter(name).grad, scale) for name, scale in scales.items()]
+    torch._foreach_mul_([g for g, _ in pairs if g is not None], [scale for g, scale in pairs if g is not None])
 
 
-def copy_steps(network: SimulatedNetwork) -> dict[str, Tensor]:
-    """The steps as they are now."""
-    groups = {"weight_steps": network.weight_steps, "steps": network.steps}
-    return {
-        f"{group}.{key}": value.detach().clone() for group, values in groups.items() for key, value in values.items()
-    }
-
-
-def keep_positive(network: SimulatedNetwork, before: Mapping[str, Tensor]) -> None:
-    """A step may at most halve in one iteration, so none ever reaches zero."""
+@contextmanager
+def positive_steps(network: SimulatedNetwork) -> Iterator[None]:
+    """Around an optimizer's step: a step may at most halve in one iteration, so none ever reaches zero."""
+    steps = [*network.weight_steps.values(), *network.steps.values()]
     with torch.no_grad():
-        for name, old in before.items():
-            step = network.get_parameter(name)
-            step.copy_(torch.maximum(step, old / 2).clamp_min(SMALLEST))
+        halves = torch._foreach_mul([*steps], 0.5)
+    yield
+    with torch.no_grad():
+        torch._foreach_clamp_min_(halves, SMALLEST)
+        torch._foreach_maximum_([*steps], halves)
 
 
 def parameter_groups(

@@ -115,11 +115,11 @@ class _Watched(LevelArithmetic):
         super().__init__(net, torch.float32)
         self.watch = watch
 
-    def requantize(self, layer, acc, multiplier):  # type: ignore[no-untyped-def]
-        if layer.weight is not None:
-            scale = self.net.accumulator_step(layer)
-            self.watch(f"{layer.name}.pre", acc * (scale.view(1, -1, 1, 1) if acc.ndim == 4 else scale))  # type: ignore[operator]
-        return super().requantize(layer, acc, multiplier)
+    def requantize(self, layer, acc, bias):  # type: ignore[no-untyped-def]
+        if bias is not None:
+            scale, shape = self.net.accumulator_step(layer), (1, -1, 1, 1) if acc.ndim == 4 else bias.shape
+            self.watch(f"{layer.name}.pre", (acc + bias.to(acc.dtype).view(shape)) * scale.view(shape))  # type: ignore[operator]
+        return super().requantize(layer, acc, bias)
 
 
 def _channel_means(net: SimulatedNetwork, frames: torch.Tensor, make) -> dict[str, torch.Tensor]:  # type: ignore[no-untyped-def]

@@ -38,6 +38,7 @@ def test_sequences_are_listed_in_order(root: Path) -> None:
 def test_sequences_load(root: Path) -> None:
     clip = Dataset.open(str(root)).sequences[0].load()
     assert clip.shape == (3, 64, 44) and clip.dtype == np.uint8 and clip.min() == 255
+    assert Dataset.open(str(root)).sequences[0].load(wide=True).shape == (3, 64, 64)
 
 
 def test_damaged_sequences_are_named(root: Path) -> None:

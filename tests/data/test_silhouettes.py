@@ -20,6 +20,14 @@ def test_ten_columns_are_cut_on_each_side() -> None:
     np.testing.assert_array_equal(check_clip(NARROW, "x"), NARROW)
 
 
+def test_all_columns_are_kept_where_they_are_wanted() -> None:
+    for dtype in ("u1", "i8", "f4"):
+        np.testing.assert_array_equal(check_clip(WIDE.astype(dtype), "x", wide=True), WIDE, strict=True)
+    np.testing.assert_array_equal(check_clip(WIDE > 100, "x", wide=True), (WIDE > 100) * np.uint8(255))
+    with pytest.raises(QgaitError, match="x has frames of 44 columns, and perspective needs all 64"):
+        check_clip(NARROW, "x", wide=True)
+
+
 @pytest.mark.parametrize("dtype", ["u2", "i2", "i4", "i8", "u8", "f2", "f4", "f8", ">i4", ">f4"])
 def test_codes_in_other_types_are_kept(dtype: str) -> None:
     np.testing.assert_array_equal(check_clip(WIDE.astype(dtype), "x"), NARROW)

@@ -256,11 +256,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     save(model, tmp_path / "model.pt")
     before = (tmp_path / "model.pt").read_bytes()
 
-    def full(path: Path, content: memoryview) -> int:
-        path.open("wb").write(content[:100])
+    def full(path: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(QgaitError, match="cannot be written: No space left on device"):
         save(model, tmp_path / "model.pt")
     assert (tmp_path / "model.pt").read_bytes() == before

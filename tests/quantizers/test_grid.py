@@ -29,3 +29,16 @@ def test_recipes_are_written_as_they_are_read(text: str) -> None:
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(QgaitError, match="w8a8 or w4a4"):
         Recipe.parse(text)
+
+
+@pytest.mark.parametrize("bits", [(1, 4), (4, 9), (0, 0)])
+def test_other_widths_than_two_to_eight_are_refused(bits: tuple[int, int]) -> None:
+    with pytest.raises(QgaitError, match="use 2 to 8 bits"):
+        Recipe(*bits)
+
+
+def test_float_ends_are_refused_with_the_reason() -> None:
+    with pytest.raises(QgaitError, match="computes with integers from the silhouette to the embedding"):
+        Recipe(4, 4, "fp")  # type: ignore[arg-type]
+    with pytest.raises(QgaitError, match="no policy for the first and last layer called '16'"):
+        Recipe(4, 4, "16")  # type: ignore[arg-type]

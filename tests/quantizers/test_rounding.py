@@ -10,7 +10,7 @@ from small_networks import clips, network
 from torch import Tensor
 
 from qgait.errors import QgaitError
-from qgait.quantizers.rounding import forget_inside, half_up, round_clip
+from qgait.quantizers.rounding import half_up, round_clip
 from qgait.quantizers.surrogates import (
     ClipLearning,
     ElementWiseScaling,
@@ -174,19 +174,6 @@ def test_dsq_is_the_soft_one_with_its_own_parameter() -> None:
     assert math.tanh(surrogate.k / 2) == pytest.approx(1 - 0.2)
 
 
-def test_pact_learns_its_clip_from_clipped_values_alone() -> None:
-    """dy/dalpha is 1 for x >= alpha and 0 below (Choi et al., 2018, equation 3); alpha = step * levels."""
-    step = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
-    x = torch.tensor([-5.0, 0.3, 1.05, 2.7, 2.9, 50.0], dtype=torch.float64, requires_grad=True)
-    u = x / step
-    levels = forget_inside(round_clip(u, 0, HIGH, ClipLearning()), u, 0, HIGH, step)
-    assert torch.equal(levels, torch.clamp(torch.floor(u + 0.5), 0, HIGH))
-    (step * levels).sum().backward()
-    assert step.grad is not None and x.grad is not None
-    assert step.grad.item() == pytest.approx(2 * HIGH)  # two values above alpha = 2.8, HIGH = d alpha / d step
-    torch.testing.assert_close(x.grad, torch.tensor([0.0, 1, 1, 1, 0, 0], dtype=torch.float64))
-
-
 def test_weights_and_their_steps_in_a_network_follow_the_surrogate() -> None:
     net = network("gaitbase", "w4a4", seed=4)
     layer = next(layer for layer in net.layers if layer.name == "layer2_conv1")
@@ -239,16 +226,3 @@ def test_half_up_rounds_up_and_passes_gradients_on() -> None:
     out = half_up(x)
     out.sum().backward()
     assert out.tolist() == [-1, 0, 1, 1] and torch.equal(x.grad, torch.ones(4))  # type: ignore[arg-type]
-
-
-def test_the_value_before_a_table_is_always_straight_through() -> None:
-    net = network("gaitset", "w4a4", seed=6)
-    grads = []
-    for tensor in ("set_block1_conv1.pre", "set_block1_conv1"):
-        u = torch.linspace(0.1, 5.3, 40, requires_grad=True)
-        net.surrogates = Surrogates(activations=Soft(4))
-        net.round_levels(u, tensor).sum().backward()
-        net.surrogates = Surrogates()
-        grads.append(u.grad)
-    assert torch.equal(grads[0], torch.ones(40))
-    assert not torch.equal(grads[1], torch.ones(40))

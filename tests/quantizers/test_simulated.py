@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from small_networks import clips, network
+from small_networks import clips, layers, network
 
+from qgait.calibration.calibrate import calibrate
 from qgait.export.folding import fold
 from qgait.export.graph import Conv2d, Table
 from qgait.fixedpoint import decode_multiplier, real_multiplier
-from qgait.quantizers import float_arithmetic
+from qgait.quantizers import float_arithmetic, model_file
+from qgait.quantizers.grid import Recipe
+from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.runtime import reference
 
 CASES = [(name, bits) for name in ("gaitset", "gaitbase") for bits in ("w8a8", "w4a4", "w2a2", "w3a6")]
+WIDTHS = [f"w{bits}a{bits}" for bits in (3, 5, 6, 7)] + ["w4a8", "w2a8", "w8a2", "w7a3"]
 
 
 @pytest.mark.parametrize(("name", "bits"), CASES)
@@ -27,6 +34,35 @@ def test_every_tensor_in_float64_equals_the_integers(name: str, bits: str) -> No
         for tensor, codes in actual.items():
             np.testing.assert_array_equal(codes, expected[tensor].reshape(codes.shape), err_msg=tensor)
         assert len(np.unique(expected[graph.output])) > 20
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
+def test_other_widths_give_the_integers_embeddings(name: str, bits: str) -> None:
+    net = network(name, bits)
+    levels = {int(net.weight_levels(layer).abs().max()) for layer in net.layers if layer.weight is not None}
+    assert levels == {127, 2 ** (net.recipe.weights - 1) - 1}
+    _embeddings_are_the_integers(net)
+
+
+@pytest.mark.parametrize("bits", ["w4a4", "w2a8", "w2a2"])
+@pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
+def test_first_and_last_layer_may_have_the_bits_of_the_others(name: str, bits: str, tmp_path: Path) -> None:
+    recipe = replace(Recipe.parse(bits), first_last="same")
+    net, _ = calibrate(name, list(layers(name)), clips(), recipe)
+    assert set(net.weight_bits.values()) == {recipe.weights}
+    limit = 2 ** (recipe.weights - 1) - 1
+    assert all(net.weight_levels(layer).abs().max() == limit for layer in net.layers if layer.weight is not None)
+    model_file.save(net, tmp_path / "m.safetensors")
+    again = model_file.load(tmp_path / "m.safetensors")
+    assert again.recipe == recipe and again.weight_bits == net.weight_bits
+    _embeddings_are_the_integers(again)
+
+
+def _embeddings_are_the_integers(net: SimulatedNetwork) -> None:
+    runtime = reference.Reference(fold(net))
+    for clip in clips(2, 5, seed=50):
+        np.testing.assert_array_equal(net.embed(clip, torch.float64), runtime.embed(clip))
 
 
 @pytest.mark.parametrize(("name", "bits"), CASES)

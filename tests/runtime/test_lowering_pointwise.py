@@ -25,7 +25,8 @@ from qgait.export.timing import window_of
 from qgait.fixedpoint import encode_multiplier
 from qgait.runtime import reference
 from qgait.runtime.targets import Target, find
-from qgait.runtime.tvm.lowering import lower
+from qgait.runtime.tvm.fusion import Group
+from qgait.runtime.tvm.lowering import kernel_of
 from qgait.runtime.tvm.program import Kernel
 
 MAP, PARTS = (6, 5, 12), (7, 24)
@@ -90,7 +91,7 @@ class Alone:
         self.wanted: dict[str, np.ndarray] = {}
 
     def add(self, graph: Graph, given: list[np.ndarray], wanted: np.ndarray) -> None:
-        kernel = lower(graph, self.target).frame[-1]
+        kernel, _ = kernel_of(Group(graph.ops), graph, self.target)
         output = f"out{len(self.kernels)}"
         inputs = tuple(f"{output}_{i}" for i in range(len(given)))
         assert kernel.prototype().count("const int8_t *") >= len(given)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 from small_networks import clips, network
+from tiny_runs import stages
 
-from qgait.errors import QgaitError
 from qgait.quantizers.surrogates import ClipLearning, ElementWiseScaling, Sine, Soft, StraightThrough, Surrogates
-from qgait.training.stages import QuantizedSettings, learning_rate, sharpness, stage_of, surrogates
-from qgait.training.steps import copy_steps, gradient_scales, keep_positive, parameter_groups, scale_gradients
+from qgait.training.settings import OptimizerSettings, QuantizedSettings, Schedule, Stage, Stages
+from qgait.training.stages import learning_rate, learns_clips, sharpness, stage_of, surrogates
+from qgait.training.steps import gradient_scales, parameter_groups, positive_steps, scale_gradients
 
-SETTINGS = QuantizedSettings(iterations=(8, 6), learning_rates=(0.1, 0.01), sharpness=(1, 4))
+SETTINGS = QuantizedSettings(stages((8, 6), (0.1, 0.01)))
 
 
 def test_the_second_stage_is_soft_and_slow() -> None:
-    assert [stage_of(SETTINGS, i) for i in (0, 7, 8, 13)] == [0, 0, 1, 1]
-    rates = [learning_rate(SETTINGS, i) for i in range(SETTINGS.total)]
+    first, second = SETTINGS.stages.first, SETTINGS.stages.second
+    assert [stage_of(SETTINGS, i) for i in (0, 7, 8, 13)] == [(first, 0), (first, 7), (second, 0), (second, 5)]
+    rates = [learning_rate(SETTINGS, i) for i in range(SETTINGS.iterations)]
     expected = [0.1] * 4 + [0.01] * 2 + [0.001] * 2 + [0.01] * 4 + [0.001] * 2
     assert rates == pytest.approx(expected)
     assert all(surrogates(SETTINGS, i) == Surrogates() for i in range(8))
@@ -26,17 +29,20 @@ def test_the_second_stage_is_soft_and_slow() -> None:
     assert ks == pytest.approx([1, 1.6, 2.2, 2.8, 3.4, 4])
 
 
-def test_soft_from_the_start_is_sharp_from_the_start() -> None:
-    settings = QuantizedSettings(iterations=(3, 3), surrogates=("soft", "soft"), sharpness=(1, 5))
-    assert {surrogates(settings, i).activations for i in range(6)} == {Soft(5)}
+def test_a_stage_has_its_own_schedule_and_sharpness() -> None:
+    cosine = Stage(4, OptimizerSettings(learning_rate=2.0), Schedule("cosine"), "soft", (5, 5))
+    settings = QuantizedSettings(Stages(cosine, cosine))
+    assert [learning_rate(settings, i) for i in range(4)] == pytest.approx([2, 1 + 0.5**0.5, 1, 1 - 0.5**0.5])
+    assert [learning_rate(settings, i) for i in (4, 6)] == pytest.approx([2, 1])
+    assert {surrogates(settings, i).activations for i in range(8)} == {Soft(5)}
 
 
 def test_a_stage_may_be_empty_or_one_iteration_long() -> None:
-    only_second = QuantizedSettings(iterations=(0, 3))
-    assert [stage_of(only_second, i) for i in range(3)] == [1, 1, 1]
+    only_second = QuantizedSettings(stages((0, 3)))
+    assert [stage_of(only_second, i)[1] for i in range(3)] == [0, 1, 2]
     assert [sharpness(only_second, i) for i in range(3)] == pytest.approx([1, 2.5, 4])
-    assert sharpness(QuantizedSettings(iterations=(2, 1)), 2) == 4
-    only_first = QuantizedSettings(iterations=(3, 0))
+    assert sharpness(QuantizedSettings(stages((2, 1))), 2) == 4
+    only_first = QuantizedSettings(stages((3, 0)))
     assert surrogates(only_first, 2) == Surrogates()
 
 
@@ -50,23 +56,16 @@ def test_a_stage_may_be_empty_or_one_iteration_long() -> None:
     ],
 )
 def test_each_kind_and_tensor(kind: str, kept: type) -> None:
-    settings = QuantizedSettings(iterations=(0, 1), surrogates=(kind, kind), tensors=("activations",))  # type: ignore[arg-type]
+    settings = QuantizedSettings(stages((0, 1), surrogates=(kind, kind)), tensors=("activations",))  # type: ignore[arg-type]
     chosen = surrogates(settings, 0)
     assert chosen.weights == StraightThrough() and isinstance(chosen.activations, kept)
+    assert not learns_clips(settings)
 
 
 def test_pact_is_for_activations() -> None:
-    chosen = surrogates(QuantizedSettings(surrogates=("pact", "pact")), 0)
-    assert chosen == Surrogates(StraightThrough(), ClipLearning())
-
-
-def test_nonsense_is_refused() -> None:
-    with pytest.raises(QgaitError, match="no surrogate called 'round'"):
-        QuantizedSettings(surrogates=("round", "soft"))  # type: ignore[arg-type]
-    with pytest.raises(QgaitError, match="no kinds of tensors"):
-        QuantizedSettings(tensors=("biases",))
-    with pytest.raises(QgaitError, match="no training"):
-        QuantizedSettings(iterations=(0, 0))
+    settings = QuantizedSettings(stages((1, 1), surrogates=("pact", "pact")))
+    assert surrogates(settings, 0) == Surrogates(StraightThrough(), ClipLearning())
+    assert learns_clips(settings)
 
 
 def test_gradient_scales_are_lsqs() -> None:
@@ -85,7 +84,7 @@ def test_gradient_scales_are_lsqs() -> None:
 
 
 def test_gradients_of_steps_alone_are_scaled() -> None:
-    net = network("gaitset", "w4a4", seed=7)
+    net = copy.deepcopy(network("gaitset", "w4a4"))
     net.zero_grad(set_to_none=True)
     net(torch.from_numpy(clips(1, 2)[0])[None]).square().mean().backward()
     before = {name: p.grad.clone() for name, p in net.named_parameters()}
@@ -97,12 +96,11 @@ def test_gradients_of_steps_alone_are_scaled() -> None:
 
 
 def test_a_step_at_most_halves() -> None:
-    net = network("gaitset", "w4a4", seed=8)
-    before = copy_steps(net)
-    with torch.no_grad():
+    net = copy.deepcopy(network("gaitset", "w4a4"))
+    before = {key: value.detach().clone() for key, value in net.named_parameters()}
+    with positive_steps(net), torch.no_grad():
         net.steps["embedding"].fill_(-3)
         net.weight_steps["set_block1_conv1"].mul_(0.9)
-    keep_positive(net, before)
     torch.testing.assert_close(net.steps["embedding"].detach(), before["steps.embedding"] / 2)
     torch.testing.assert_close(
         net.weight_steps["set_block1_conv1"].detach(), before["weight_steps.set_block1_conv1"] * 0.9
@@ -110,14 +108,14 @@ def test_a_step_at_most_halves() -> None:
 
 
 def test_every_parameter_is_in_one_group_and_steps_do_not_decay() -> None:
-    net = network("gaitset", "w4a4", seed=9)
+    net = copy.deepcopy(network("gaitset", "w4a4"))
     head = torch.nn.Linear(2, 2)
-    for learns_clips in (False, True):
-        groups = parameter_groups(net, head, 5e-4, learns_clips)
+    for clips_learn in (False, True):
+        groups = parameter_groups(net, head, 5e-4, clips_learn)
         members = [p for group in groups for p in group["params"]]  # type: ignore[attr-defined]
         assert len(members) == len({id(p) for p in members}) == len([*net.parameters(), *head.parameters()])
         still = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}  # type: ignore[attr-defined]
         assert all(id(p) in still for p in net.weight_steps.values())
         assert all(id(p) not in still for p in [*net.weights.values(), *net.biases.values(), *head.parameters()])
         for key, step in net.steps.items():
-            assert (id(step) in still) == (not learns_clips or key.endswith("/pre")), key
+            assert (id(step) in still) == (not clips_learn or key.endswith("/pre")), key

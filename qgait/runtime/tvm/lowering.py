@@ -49,14 +49,15 @@ def lower(graph: Graph, target: Target) -> Program:
     for group in groups(graph):
         if needs_no_kernel(group.op, inside):
             continue
-        kernel, choice = _kernel(group, graph, target)
+        kernel, choice = kernel_of(group, graph, target)
         side = frame if graph.tensors[group.op.inputs[0]].per_frame else clip
         side.append(kernel)
         notes.append(f"{' + '.join(kernel.ops)}: {choice}")
     return Program(graph, target, tuple(frame), tuple(clip), tuple(notes), inside)
 
 
-def _kernel(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
+def kernel_of(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
+    """The kernel of one group, and which implementation that is."""
     match group.op:
         case Conv2d():
             return _convolution(group, graph, target)

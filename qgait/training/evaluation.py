@@ -1,0 +1,56 @@
+"""Recognition during training: test people by a data set's protocol, as the network stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qgait.data import opengait
+from qgait.evaluation.protocols import check_protocol, evaluate
+from qgait.models.backbone import Backbone
+from qgait.models.embedding import embed_clip
+from qgait.quantizers.simulated import FRAMES_AT_ONCE, SimulatedNetwork
+from qgait.training.distributed import everyones, rank, world
+
+MEASURES = ("rank1", "map")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``protocol`` is casia-b, oumvlp, grew or gait3d, with its ``probes`` where it needs them.
+
+    ``frames`` takes only the first frames of each sequence. Processes share the work.
+    """
+
+    sequences: Sequence[opengait.Sequence]
+    protocol: str
+    probes: frozenset[str] = frozenset()
+    frames: int | None = None
+
+    def __post_init__(self) -> None:
+        check_protocol(self.protocol)
+
+    def __call__(self, network: Backbone | SimulatedNetwork) -> dict[str, float]:
+        """Percent by measure and condition, for example ``{"rank1 nm": 95.2, "rank1 bg": 88.0}``."""
+        ours = [self._embed(network, sequence.load()) for sequence in self.sequences[rank() :: world()]]
+        shares = everyones(ours)
+        embeddings = np.stack([shares[i % world()][i // world()] for i in range(len(self.sequences))])
+        result = evaluate(self.protocol, embeddings, self.sequences, probe_set=self.probes)
+        return {
+            f"{measure} {condition}": float(percent)
+            for measure in MEASURES
+            for condition, percent in result.get(measure, {}).items()
+        }
+
+    def _embed(self, network: Backbone | SimulatedNetwork, clip: NDArray[np.uint8]) -> NDArray[np.float32]:
+        clip = clip[: self.frames]
+        if isinstance(network, Backbone):
+            return embed_clip(network, clip)
+        with torch.inference_mode():
+            frames = torch.from_numpy(np.ascontiguousarray(clip))[None].to(next(network.parameters()).device)
+            levels = network(frames, chunk=FRAMES_AT_ONCE)[0]
+            return (levels * network.embedding_step().float()[:, None]).cpu().numpy()

@@ -1,0 +1,207 @@
+"""The loop of every training run, float or quantized, in one process or in many.
+
+A run can be stopped at any moment: its checkpoint holds what is trained, the optimizer, and the states of all random
+generators, so that going on gives the same losses as never having stopped, and its log is cut back to that iteration.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from qgait.errors import QgaitError
+from qgait.training import distributed
+from qgait.training.batches import Batches
+from qgait.training.precision import gradient_scaler
+from qgait.training.run_log import Row, RunLog
+from qgait.training.settings import QuantizedSettings, Settings
+
+State = dict[str, Any]
+TEST = "test "  # what the log's columns of evaluation figures begin with
+REFRESHES = 2  # of the progress bar in a second: drawing it costs a processor that trains
+
+
+class Task(Protocol):
+    """What a run trains. ``checkpoint`` is its file; ``optimizer`` may change from one iteration to the next."""
+
+    checkpoint: Path
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def settings(self) -> Settings | QuantizedSettings:
+        """What decides the run."""
+
+    def prepare(self, iteration: int) -> float:
+        """Gets ready for an iteration, counted from 0, and returns its learning rate."""
+
+    def terms(
+        self, frames: Tensor, labels: Tensor, lengths: list[int] | None, iteration: int, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """(terms of the whole batch's loss, active share of its triplets) for this process's frames, uint8."""
+
+    def scale_gradients(self) -> None:
+        """Changes gradients before they are measured and used."""
+
+    def update(self, step: Callable[[], object]) -> None:
+        """Calls ``step``, which moves the parameters, and does what must be done around it."""
+
+    def evaluated(self) -> nn.Module:
+        """The network as it would be used, in eval mode."""
+
+    def where(self, iteration: int) -> str:
+        """Words behind "at iteration 12" in messages, such as the stage."""
+
+    def save(self, state: State) -> None:
+        """Writes the checkpoint, the run's ``state`` included, in one move."""
+
+
+class Run:
+    """A run in progress; ``losses`` of all iterations so far."""
+
+    def __init__(
+        self, task: Task, batches: Batches, device: str, evaluate: Callable[[Any], dict[str, float]] | None
+    ) -> None:
+        self.losses: list[float] = []
+        self._task, self._batches, self._device, self._evaluate = task, batches, device, evaluate
+        self._generator = torch.Generator().manual_seed(task.settings.seed)
+        self._scaler = gradient_scaler(task.settings.precision, device)
+        self._saved = 0
+
+    def state(self) -> State:
+        """What a checkpoint needs beside what is trained: plain containers and tensors."""
+        return {
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "batches": json.dumps(self._batches.rng.bit_generator.state),
+            "generator": self._generator.get_state(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Goes back to where ``state`` was taken."""
+        self.losses = state["losses"].tolist()
+        self._batches.rng.bit_generator.state = json.loads(state["batches"])
+        self._generator.set_state(state["generator"])
+        self._scaler.load_state_dict(state["scaler"])
+
+    def go(self) -> None:
+        """Trains to the end. QgaitError when a loss or gradient is not finite: the last checkpoint then stays."""
+        settings = self._task.settings
+        done = said = self._saved = len(self.losses)
+        first = distributed.rank() == 0
+        log = RunLog(self._task.checkpoint.parent, done) if first else None
+        try:
+            with _progress(first) as progress:
+                bar = progress.add_task("training", total=settings.iterations, completed=done, losses="")
+                known = distributed.from_first(lambda: log is not None and any(n.startswith(TEST) for n in log.last))
+                if self._evaluates(done) and not known:  # it was stopped between its checkpoint and its evaluation
+                    self._test(log)
+                while done < settings.iterations:
+                    row = self._iterate(done)
+                    done += 1
+                    if log is not None:
+                        log.write(row)
+                        progress.update(bar, advance=1, losses=_losses(row))
+                    saves = done % settings.save_every == 0 or done == settings.iterations
+                    if saves:
+                        if first:
+                            self._task.save(self.state())
+                        self._saved = done
+                    figures = self._test(log) if self._evaluates(done) else ""
+                    if saves or figures:
+                        recent = self.losses[said:]
+                        said = done
+                        progress.console.print(
+                            f"iteration {done}: mean loss {sum(recent) / len(recent):.4f}, "
+                            f"{row['active']:.1%} of triplets active{figures}"
+                        )
+        finally:
+            if log is not None:
+                log.close()
+
+    def _iterate(self, iteration: int) -> Row:
+        """One iteration; its row in the log. Nothing has changed if it raises."""
+        started = time.perf_counter()
+        rate = self._task.prepare(iteration)
+        optimizer = self._task.optimizer
+        batch = self._batches.draw()
+        frames, labels = (torch.from_numpy(x).to(self._device) for x in (batch.frames, batch.labels))
+        lengths = None if batch.lengths is None else batch.lengths.tolist()
+        terms, active = self._task.terms(frames, labels, lengths, iteration, self._generator)
+        if not terms:
+            raise QgaitError("No loss has a weight that applies to this network.", "give one of its losses a weight.")
+        optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(torch.stack(list(terms.values())).sum()).backward()
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        distributed.average_gradients(parameters)
+        self._scaler.unscale_(optimizer)
+        self._task.scale_gradients()
+        norm = nn.utils.get_total_norm([p.grad for p in parameters])
+        *values, share, size = torch.stack([*terms.values(), active, norm]).detach().tolist()
+        loss = sum(values)
+        if not math.isfinite(loss):
+            self._stop(f"The loss is {loss}", iteration)
+        if not math.isfinite(size) and not (self._scaler.is_enabled() and self._scaler.get_scale() > 1):
+            self._stop("The gradient is not finite", iteration)
+        self._task.update(lambda: self._scaler.step(optimizer))  # float16 skips steps until its scale fits
+        self._scaler.update()
+        self.losses.append(loss)
+        samples = len(labels) * distributed.world()
+        return {
+            "iteration": iteration + 1,
+            "loss": loss,
+            **dict(zip(terms, values, strict=True)),
+            "learning_rate": rate,
+            "active": share,
+            "gradient_norm": size,
+            "samples_per_second": samples / (time.perf_counter() - started),
+        }
+
+    def _stop(self, problem: str, iteration: int) -> None:
+        path = self._task.checkpoint
+        kept = f"{path} still holds iteration {self._saved}" if path.exists() else "nothing has been saved yet"
+        raise QgaitError(
+            f"{problem} at iteration {iteration + 1}{self._task.where(iteration)}.",
+            f"begin again with a lower learning rate; {kept}.",
+        )
+
+    def _evaluates(self, done: int) -> bool:
+        settings = self._task.settings
+        due = settings.evaluate_every and done % settings.evaluate_every == 0
+        return self._evaluate is not None and done > 0 and bool(due or done == settings.iterations)
+
+    def _test(self, log: RunLog | None) -> str:
+        """Evaluates in all processes; the figures go to the log and come back in words."""
+        assert self._evaluate is not None
+        figures = self._evaluate(self._task.evaluated())
+        if log is not None:
+            log.amend({TEST + name: value for name, value in figures.items()})
+        return "".join(f", {name} {value:.2f}" for name, value in figures.items())
+
+
+def _losses(row: Row) -> str:
+    names = list(row)
+    return "  ".join(f"{name} {row[name]:.3f}" for name in names[1 : names.index("learning_rate")])
+
+
+def _progress(shown: bool) -> Progress:
+    console = Console(stderr=True, highlight=False, quiet=not shown)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=REFRESHES,
+        disable=not console.is_terminal,  # a log file wants no bars
+    )

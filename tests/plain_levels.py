@@ -1,0 +1,84 @@
+"""Layers on levels as separate operations with their own gradients: slow, and what the fused ones must equal."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from qgait.models.layers import Layer, activate
+from qgait.quantizers import traversal
+from qgait.quantizers.level_arithmetic import has_table
+from qgait.quantizers.rounding import round_clip
+from qgait.quantizers.simulated import SimulatedNetwork
+from qgait.quantizers.surrogates import StraightThrough
+
+
+def forget_inside(levels: Tensor, u: Tensor, low: int, high: int, step: Tensor) -> Tensor:
+    """``levels`` unchanged, such that ``step`` learns nothing from the values that are not clipped.
+
+    ``u`` is a real value over ``step``. Through ``u`` the step's gradient is ``-u / step``, through the levels' later
+    use ``levels``; inside the grid they differ by the rounding error, and adding that error back cancels them.
+    """
+    inside = (u >= low) & (u <= high)
+    error = torch.where(inside, u - levels, 0).detach()
+    return levels + error * (step / step.detach() - 1).to(levels.dtype)
+
+
+def scaled(acc: Tensor, multiplier: Tensor) -> Tensor:
+    """In float64, where it is exact, unless a gradient is wanted."""
+    return acc * multiplier.to(acc.dtype) if torch.is_grad_enabled() else acc.double() * multiplier
+
+
+class PlainArithmetic:
+    """An ``Arithmetic`` for ``qgait.quantizers.traversal``."""
+
+    def __init__(self, network: SimulatedNetwork, dtype: torch.dtype) -> None:
+        self.net, self.dtype = network, dtype
+
+    def input(self, frames: Tensor) -> Tensor:
+        return frames.to(self.dtype).unsqueeze(2)
+
+    def conv(self, layer: Layer, x: Tensor) -> Tensor:
+        weight, bias = (t.to(self.dtype) for t in (self.net.weight_levels(layer), self.net.bias_levels(layer)))
+        acc = F.conv2d(traversal.pad(layer, x), weight, stride=layer.stride) + bias.view(1, -1, 1, 1)
+        return self._requantize(layer, acc, self.net.multiplier(layer).view(1, -1, 1, 1))
+
+    def add(self, layer: Layer, a: Tensor, b: Tensor) -> Tensor:
+        ka, kb = self.net.add_factors(layer)
+        exact = scaled(ka * a + kb * b, self.net.multiplier(layer))
+        if torch.is_grad_enabled():  # the factors are integers: the gradient takes the real ratio of the steps
+            step_a, step_b, step = (self.net.step(name) for name in (*layer.inputs, layer.name))
+            real = a * (step_a / step).to(self.dtype) + b * (step_b / step).to(self.dtype)
+            exact = exact.detach() + (real - real.detach())
+        return self._round(exact, layer.name).to(self.dtype)
+
+    def strip_pool(self, layer: Layer, x: Tensor) -> Tensor:
+        acc = torch.cat([total + size * top for size, total, top in traversal.strips(layer, x)], 1)
+        return self._requantize(layer, acc, self.net.multiplier(layer).unsqueeze(-1))
+
+    def part_linear(self, layer: Layer, x: Tensor) -> Tensor:
+        weight, bias = (t.to(self.dtype) for t in (self.net.weight_levels(layer), self.net.bias_levels(layer)))
+        acc = torch.einsum("npi,pio->npo", x, weight) + bias
+        return self._requantize(layer, acc, self.net.multiplier(layer))
+
+    def _requantize(self, layer: Layer, acc: Tensor, multiplier: Tensor) -> Tensor:
+        if not has_table(layer):
+            return self._round(scaled(acc, multiplier), layer.name).to(self.dtype)
+        before = self._round(scaled(acc, multiplier), f"{layer.name}.pre").to(self.dtype)
+        ratio = self.net.step(f"{layer.name}.pre") / self.net.step(layer.name)
+        return self._round(activate(scaled(before, ratio), layer.activation), layer.name).to(self.dtype)
+
+    def _round(self, u: Tensor, tensor: str) -> Tensor:
+        low, high = self.net.grids[tensor].min_level, self.net.grids[tensor].max_level
+        surrogate = StraightThrough() if tensor.endswith(".pre") else self.net.surrogates.activations
+        levels = round_clip(u, low, high, surrogate)
+        if surrogate.clip_only and torch.is_grad_enabled():
+            step = self.net.step(tensor)
+            levels = forget_inside(levels, u, low, high, step.unsqueeze(-1) if step.ndim else step)
+        return levels
+
+
+def forward(network: SimulatedNetwork, frames: Tensor, dtype: torch.dtype) -> Tensor:
+    """Embedding levels [n, P, C], as ``network(frames, dtype)``."""
+    return traversal.run(network.layers, frames.to(dtype), PlainArithmetic(network, dtype))
