@@ -34,6 +34,9 @@ class Window:
 class Time(Protocol):
     """What operators ask that look at more than one frame. ``name`` is the layer's."""
 
+    def frames(self, x: Tensor) -> Tensor:
+        """Says that ``x`` are values of frames, where that is not known otherwise."""
+
     def padded(self, name: str, x: Tensor, window: Window, missing: float = 0.0) -> list[Tensor]:
         """Each clip's values with the missing ones before and after them, ready for ``window.cut``."""
 
@@ -51,6 +54,10 @@ class WholeClips:
         self._lengths: dict[int, list[int]] | None = None  # by their sum: windows with a stride make shorter clips
         if lengths is not None:
             self._lengths = {sum(lengths): list(lengths)}
+
+    def frames(self, x: Tensor) -> Tensor:
+        """See ``Time.frames``."""
+        return x
 
     def padded(self, name: str, x: Tensor, window: Window, missing: float = 0.0) -> list[Tensor]:
         """See ``Time.padded``."""
@@ -95,7 +102,7 @@ class Pieces:
         self._maxima: dict[str, Tensor] = {}
 
     def frames(self, x: Tensor) -> Tensor:
-        """The piece's frames [1, s, ...], marked."""
+        """The piece's frames [1, s, ...], marked; see ``Time.frames``."""
         return x.as_subclass(OfFrames)
 
     def padded(self, name: str, x: Tensor, window: Window, missing: float = 0.0) -> list[Tensor]:

@@ -93,8 +93,7 @@ def run(
 
     for number, part in enumerate(chunks, 1):
         pieces.last = number == len(chunks)
-        first = arithmetic.input(part)
-        values = {INPUT: pieces.frames(first) if time is pieces else first}
+        values = {INPUT: arithmetic.input(part)}
         for layer in layers:
             if layer.inputs[0] in per_frame:
                 step(layer, values)
@@ -110,7 +109,7 @@ def _apply(layer: Layer, inputs: Sequence[Tensor], arithmetic: Arithmetic, per_f
     if layer.kind in WINDOWS:
         return _windows(layer, inputs[0], arithmetic, time)
     if per_frame and len(inputs) > 1:
-        inputs = time.joined(layer.name, inputs)
+        inputs = time.joined(layer.name, [time.frames(x) for x in inputs])
     batch = inputs[0].shape[:2]
     if per_frame:
         inputs = [x.flatten(0, 1) for x in inputs]
@@ -153,7 +152,8 @@ def _windows(layer: Layer, x: Tensor, arithmetic: Arithmetic, time: Time) -> Ten
     top = torch.cat([cut.amax(-1) for cut in cuts], 1)
     if layer.kind == "window_max":
         return top
-    total = torch.cat([cut.masked_fill(cut.isinf(), 0).sum(-1) for cut in cuts], 1)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    total = torch.cat([cut.masked_fill(cut.isinf(), 0).sum(-1, dtype=wide) for cut in cuts], 1)
     return arithmetic.window_pool(layer, total.flatten(0, 1), top.flatten(0, 1)).unflatten(0, top.shape[:2])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qgait.calibration.calibrate import FRAMES, calibrate
+from qgait.calibration.calibrate import calibrate, some_frames
 from qgait.data import opengait
 from qgait.data.selection import load_clips, spread
 from qgait.data.silhouette_cache import SilhouetteCache
@@ -138,11 +138,11 @@ def _begin(
 
 
 def _correlation(network: SimulatedNetwork, teacher: Backbone, examples: _Examples, device: str) -> tuple[float, float]:
-    """Of whole clips' distances between people, from evenly spaced frames as in calibration."""
+    """Of whole clips' distances between people, from the frames that calibration looks at."""
     ours, theirs = [], []
-    evenly = [clip[np.linspace(0, len(clip) - 1, FRAMES).round().astype(int)] for clip in examples.clips]
+    chosen = [some_frames(network.layers, clip) for clip in examples.clips]
     with torch.no_grad():
-        for part in torch.from_numpy(np.stack(evenly)).to(device).split(CLIPS_AT_ONCE):
+        for part in torch.from_numpy(np.stack(chosen)).to(device).split(CLIPS_AT_ONCE):
             ours.append(embed(network, part))
             theirs.append(teacher(part.float() / 255))
     return distance_correlation(torch.cat(ours).cpu(), torch.cat(theirs).cpu(), examples.labels)
