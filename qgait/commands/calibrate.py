@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
+from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.output import console, progress, table, write_json
 
 
 @click.command()
-@click.option(
-    "--model", help="Backbone: gaitset, gaitbase or gaitsimple; recognised from the checkpoint when not given."
-)
+@click.option("--model", cls=BackboneOption, help="Backbone: {names}; recognised from the checkpoint when not given.")
 @click.option(
     "--checkpoint", required=True, type=click.Path(path_type=Path), help="OpenGait or qgait checkpoint (.pt)."
 )
