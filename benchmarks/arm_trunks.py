@@ -25,7 +25,8 @@ from qgait.commands.output import table
 from qgait.data.walkers.dataset import sequence
 from qgait.errors import QgaitError
 from qgait.export.folding import fold
-from qgait.models.layers import Layer, describe
+from qgait.models.backbone import describe
+from qgait.models.layers import Layer
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.runtime.benchmark import bench

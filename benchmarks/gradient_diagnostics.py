@@ -41,7 +41,7 @@ from qgait.data.walkers.dataset import synthesize
 from qgait.files import replace_file
 from qgait.losses.triplet import triplet_loss
 from qgait.models import checkpoint
-from qgait.models.layers import describe
+from qgait.models.backbone import describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.quantizers.simulated import SimulatedNetwork, parameter_key

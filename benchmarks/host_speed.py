@@ -28,7 +28,8 @@ from qgait.calibration.calibrate import calibrate
 from qgait.commands.output import table
 from qgait.data.walkers.dataset import sequence
 from qgait.export.folding import fold
-from qgait.models.layers import INPUT, describe
+from qgait.models.backbone import describe
+from qgait.models.layers import INPUT
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.runtime.bundle import Bundle

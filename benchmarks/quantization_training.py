@@ -29,7 +29,7 @@ from qgait.data.selection import load_clips, spread
 from qgait.data.walkers.dataset import synthesize
 from qgait.errors import QgaitError
 from qgait.models import checkpoint
-from qgait.models.layers import Backbone, describe
+from qgait.models.backbone import Backbone, describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.training.loop import CHECKPOINT, train
@@ -180,9 +180,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--test-people", type=int, help="only so many of the test people")
-    parser.add_argument(
-        "--int-people", type=int, help="the int level on only so many of them"
-    )
+    parser.add_argument("--int-people", type=int, help="the int level on only so many of them")
     parser.add_argument("--test-frames", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)

@@ -31,9 +31,9 @@ from qgait.data.selection import load_clips, spread
 from qgait.data.silhouettes import Clip
 from qgait.data.walkers.dataset import VERSION, synthesize
 from qgait.evaluation.protocols import evaluate
+from qgait.models.backbone import Backbone, describe
 from qgait.models.checkpoint import save
 from qgait.models.embedding import embed_clip
-from qgait.models.layers import Backbone, describe
 from qgait.models.registry import build
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe

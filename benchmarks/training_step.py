@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from qgait.calibration.calibrate import calibrate
-from qgait.models.layers import describe
+from qgait.models.backbone import describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.quantizers.surrogates import ClipLearning, ElementWiseScaling, Soft, Surrogates

@@ -26,7 +26,7 @@ from qgait.data.opengait import Dataset, Sequence
 from qgait.data.walkers.dataset import synthesize
 from qgait.losses.inter_class_distance import inter_class_distance_loss
 from qgait.losses.objective import Losses
-from qgait.models.layers import Backbone
+from qgait.models.backbone import Backbone
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.quantizers.simulated import SimulatedNetwork

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qgait.data.opengait import Sequence as Walk
 from qgait.evaluation.protocols import evaluate
-from qgait.models.layers import Backbone
+from qgait.models.backbone import Backbone
 from qgait.quantizers.simulated import SimulatedNetwork
 
 CLIPS_AT_ONCE = 8

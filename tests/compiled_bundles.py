@@ -10,14 +10,20 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from example_graphs import gaitbase_graph, gaitset_graph, silhouettes, tiny_graph
+from example_graphs import gaitbase_graph, gaitset_graph, parts_graph, silhouettes, temporal_graph, tiny_graph
 from numpy.typing import NDArray
 
 from qgait.export.graph import Graph
 from qgait.runtime.bundle import MANIFEST, Bundle, read_manifest, sign
 from qgait.runtime.targets import find
 
-GRAPHS: dict[str, Callable[[], Graph]] = {"tiny": tiny_graph, "gaitset": gaitset_graph, "gaitbase": gaitbase_graph}
+GRAPHS: dict[str, Callable[[], Graph]] = {
+    "tiny": tiny_graph,
+    "gaitset": gaitset_graph,
+    "gaitbase": gaitbase_graph,
+    "temporal": temporal_graph,
+    "parts": parts_graph,
+}
 
 
 @cache

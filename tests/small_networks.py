@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from qgait.calibration.calibrate import calibrate
 from qgait.calibration.report import CalibrationReport
-from qgait.models.layers import Backbone, Layer, describe
+from qgait.models.backbone import Backbone, describe
+from qgait.models.layers import Layer
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.quantizers.simulated import SimulatedNetwork

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from qgait.cli import run
 from qgait.export.folding import fold
 from qgait.export.onnx_writer import write
 from qgait.models import checkpoint
+from qgait.models.registry import BACKBONES
 from qgait.quantizers import model_file
 
 
@@ -157,3 +159,9 @@ def test_help_and_version_need_no_heavy_package() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("command", ["train", "calibrate"])
+def test_help_names_every_backbone(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert set(BACKBONES) <= set(re.findall(r"\w+", capsys.readouterr().out))

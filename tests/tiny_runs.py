@@ -9,7 +9,7 @@ from pathlib import Path
 from float_models import small_model
 
 from qgait.data.frames import FrameSampling
-from qgait.models.layers import Backbone
+from qgait.models.backbone import Backbone
 from qgait.training.settings import (
     BatchSettings,
     OptimizerSettings,

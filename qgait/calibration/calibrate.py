@@ -13,15 +13,17 @@ from qgait.calibration.observers import METHODS, Floats, Observer, choose
 from qgait.calibration.report import CalibrationReport, TensorReport
 from qgait.calibration.weights import weight_steps
 from qgait.errors import QgaitError
-from qgait.models.layers import INPUT, Layer, activate
+from qgait.models.layers import INPUT, Layer, activate, shapes
+from qgait.models.series import WINDOWS
 from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.level_arithmetic import LevelArithmetic, quantized_tensors
-from qgait.quantizers.simulated import SimulatedNetwork, parameter_key
+from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.simulated import SimulatedNetwork, parameter_key, weight_layers, weight_owner
+from qgait.quantizers.step_owners import StepOwners
 
 Clip = NDArray[np.uint8]
-FRAMES = 12  # of every clip, evenly spaced
+FRAMES = 12  # of every clip
 CORRECTION_CLIPS = 24
 
 
@@ -45,21 +47,21 @@ def calibrate(
             f"Calibration needs at least 2 clips and got {len(clips)}.", "give a data set with more clips."
         )
     tell = progress or (lambda what, done, total: None)
-    frames = torch.from_numpy(np.stack([_evenly(clip) for clip in clips]))
-    names = [tensor.name for tensor in quantized_tensors(layers)]
-    observers, means = _observe(layers, frames, names, tell)
+    frames = torch.from_numpy(np.stack([some_frames(layers, clip) for clip in clips]))
+    height, width = (int(length) for length in frames.shape[2:])
+    owners = StepOwners(layers, shapes(layers, (height, width)))
+    observers, means = _observe(layers, frames, owners, tell)
 
-    bits = {name: _tensor_bits(layers, name, recipe) for name in names}
-    grids, steps, drift = _choose_grids(layers, observers, bits, method)
+    bits = _tensor_bits(layers, owners, recipe)
+    grids, steps, drift = _choose_grids(layers, owners, observers, bits, method)
     widths = weight_bits(layers, recipe)
     w_steps = {
         layer.name: weight_steps(layer.weight, widths[layer.name], method, (0,) if layer.kind == "conv" else (0, 2))
-        for layer in layers
+        for layer in weight_layers(layers)
         if layer.weight is not None
     }
-    network = SimulatedNetwork(
-        model, recipe, layers, (int(frames.shape[2]), int(frames.shape[3])), widths, w_steps, grids, steps
-    )
+    every = {name: grids[owner] for name, owner in owners.of.items()}
+    network = SimulatedNetwork(model, recipe, layers, (height, width), widths, w_steps, every, steps)
     tell("correcting biases", 0, 1)
     _correct_biases(network, frames[:CORRECTION_CLIPS], means)
     tell("correcting biases", 1, 1)
@@ -71,39 +73,55 @@ def calibrate(
             observers[name].clipped(grids[name], steps[name].double().numpy().reshape(-1)),
             drift[name],
         )
-        for name in names
+        for name in dict.fromkeys(owners.of.values())
     ]
     return network, CalibrationReport(len(clips), FRAMES, method, reports)
 
 
 def weight_bits(layers: list[Layer], recipe: Recipe) -> dict[str, int]:
-    """By layer: first convolutions (those that read the silhouette) and part_linear layers follow ``first_last``."""
+    """By layer: those that read the silhouette and the embedding layer follow ``first_last``."""
     ends = 8 if recipe.first_last == "8" else recipe.weights
+    first = _carrying(layers, INPUT)
     return {
-        layer.name: ends if INPUT in layer.inputs or layer.kind == "part_linear" else recipe.weights
+        layer.name: ends if first.intersection(layer.inputs) or layer is layers[-1] else recipe.weights
         for layer in layers
         if layer.weight is not None
     }
 
 
-def _evenly(clip: Clip) -> Clip:
+def some_frames(layers: list[Layer], clip: Clip) -> Clip:
+    """The frames of a clip that calibration looks at: neighbours where layers do, otherwise evenly spaced ones.
+
+    Neighbours are those in the middle of the clip; of one that is too short, frames are seen twice.
+    """
+    if len(clip) >= FRAMES and any(layer.kind in WINDOWS for layer in layers):
+        start = (len(clip) - FRAMES) // 2
+        return clip[start : start + FRAMES]
     return clip[np.linspace(0, len(clip) - 1, FRAMES).round().astype(int)]
 
 
-def _rows(value: Tensor) -> NDArray[np.float32]:
-    """Parts [n, P, C] to [P, n * C]; anything else to one row."""
-    if value.ndim == 3:
-        return value.transpose(0, 1).flatten(1).numpy()
+def _rows(value: Tensor, of_parts: bool) -> NDArray[np.float32]:
+    """Parts [..., P, C] to [P, values] where each has a step of its own; anything else to one row."""
+    if of_parts:
+        return value.flatten(0, -3).transpose(0, 1).flatten(1).numpy()
     return value.reshape(1, -1).numpy()
 
 
 def _observe(
-    layers: list[Layer], frames: Tensor, names: list[str], tell: Callable[[str, int, int], None]
+    layers: list[Layer], frames: Tensor, owners: StepOwners, tell: Callable[[str, int, int], None]
 ) -> tuple[dict[str, Observer], dict[str, Tensor]]:
-    """Observers of every quantized tensor, and the float network's mean of every channel before its activation."""
+    """Observers by the owner of a step, and the float network's mean of every channel before its activation.
+
+    An observer sees all tensors that share its step.
+    """
+    sizes = shapes(layers, (int(frames.shape[2]), int(frames.shape[3])))
+    of_parts = {
+        name
+        for name, owner in owners.of.items()
+        if len(sizes[name.removesuffix(".pre")]) == 2 and owner not in owners.single
+    }
     observers: dict[str, Observer] = {}
     sums: dict[str, Tensor] = {}
-    wanted = set(names)
     for turn, what in enumerate(("looking for ranges", "collecting histograms")):
         for index in range(len(frames)):
             tell(what, index, len(frames))
@@ -112,12 +130,13 @@ def _observe(
                 if name.endswith(".pre") and turn and index < CORRECTION_CLIPS:
                     mean = value.mean((0, 2, 3)) if value.ndim == 4 else value.mean(0)
                     sums[name[:-4]] = sums.get(name[:-4], torch.zeros(())) + mean.double()
-                if name in wanted:
-                    rows = _rows(value)
+                if name in owners.of:
+                    rows = _rows(value, name in of_parts)
+                    observer = observers.setdefault(owners.of[name], Observer(len(rows)))
                     if turn:
-                        observers[name].see_values(rows, index % 2)
+                        observer.see_values(rows, index % 2)
                     else:
-                        observers.setdefault(name, Observer(len(rows))).see_range(rows)
+                        observer.see_range(rows)
 
             with torch.inference_mode():
                 traversal.run(layers, frames[index : index + 1], FloatArithmetic(observe), observe=observe)
@@ -126,23 +145,41 @@ def _observe(
     return observers, {name: total / count for name, total in sums.items()}
 
 
-def _tensor_bits(layers: list[Layer], name: str, recipe: Recipe) -> int:
-    """The recipe's width where a convolution reads the tensor, directly or pooled; 8 elsewhere."""
-    if name.endswith(".pre"):
-        return 8
-    carried = {name}
+CARRIERS = ("max_pool", "frame_max", "concat", "row_slice", "window", "window_max")  # they keep codes
+
+
+def _carrying(layers: list[Layer], tensor: str) -> set[str]:
+    """The tensors in which codes of ``tensor`` are."""
+    carried = {tensor}
     for layer in layers:
-        if layer.kind in ("max_pool", "frame_max", "concat") and carried.intersection(layer.inputs):
+        if layer.kind in CARRIERS and carried.intersection(layer.inputs):
             carried.add(layer.name)
-    read = any(layer.kind == "conv" and carried.intersection(layer.inputs) for layer in layers)
-    return recipe.activations if read else 8
+    return carried
+
+
+def _tensor_bits(layers: list[Layer], owners: StepOwners, recipe: Recipe) -> dict[str, int]:
+    """By owner of a step: the recipe's width where a convolution reads a tensor, directly or pooled; 8 elsewhere.
+
+    A matrix a part is a convolution over time, but for the last one, which makes the embedding.
+    """
+    bits = dict.fromkeys(owners.of.values(), 8)
+    for name, owner in owners.of.items():
+        carried = _carrying(layers, name)
+        readers = [layer.kind for layer in layers[:-1] if carried.intersection(layer.inputs)]
+        if not name.endswith(".pre") and ("conv" in readers or "part_linear" in readers):
+            bits[owner] = recipe.activations
+    return bits
 
 
 def _choose_grids(
-    layers: list[Layer], observers: dict[str, Observer], bits: dict[str, int], method: str
+    layers: list[Layer], owners: StepOwners, observers: dict[str, Observer], bits: dict[str, int], method: str
 ) -> tuple[dict[str, Grid], dict[str, Tensor], dict[str, float]]:
-    """Grid and step of every tensor, and how far the steps of half the data are from those of all."""
-    joined = {name: layer.inputs for layer in layers if layer.kind == "concat" for name in layer.inputs}
+    """Grid and step of every owner of a step, and how far the steps of half the data are from those of all."""
+    joined: dict[str, list[str]] = {}  # parts that are joined have steps of their own on one grid
+    for layer in layers:
+        if layer.kind == "concat":
+            group = list(dict.fromkeys(owners.of[origin] for origin in owners.origins(layer.name)))
+            joined.update(dict.fromkeys(group, group))
     activation = {layer.name: layer.activation for layer in layers}
     grids: dict[str, Grid] = {}
     steps: dict[str, Tensor] = {}
@@ -150,7 +187,7 @@ def _choose_grids(
     for name in observers:
         if name in grids:
             continue
-        group = list(joined.get(name, (name,)))
+        group = joined.get(name, [name])
         kind = activation[name[:-4]] if name.endswith(".pre") else "none"
 
         def function(x: Floats, kind: str = kind) -> Floats:
@@ -169,22 +206,43 @@ def _choose_grids(
 
 
 class _CorrectingBiases(LevelArithmetic):
-    """Runs the network once; every layer's bias is corrected before its codes are made and passed on."""
+    """Runs the network once; every layer's bias is corrected before its codes are made and passed on.
 
-    def __init__(self, network: SimulatedNetwork, means: dict[str, Tensor]) -> None:
+    Layers that share a bias need one correction, so the first of them that are met are only measured, and nothing
+    behind them is corrected: the network is to be run again, which ``waiting`` tells.
+    """
+
+    def __init__(self, network: SimulatedNetwork, means: dict[str, Tensor], done: set[str]) -> None:
         super().__init__(network, torch.float32)
-        self.means = means
+        self.means, self.done = means, done
+        self.shared = {layer.shares for layer in network.layers} - {""}
+        self.waiting: str | None = None
+        self.missing: list[Tensor] = []
 
     def requantize(self, layer: Layer, acc: Tensor, bias: Tensor | None) -> Tensor:
-        if bias is not None:
+        owner = weight_owner(layer)
+        if bias is not None and owner not in self.done and self.waiting in (None, owner):
             total = acc + (bias.view(1, -1, 1, 1) if acc.ndim == 4 else bias).to(acc.dtype)
             mean = (total.mean((0, 2, 3)) if total.ndim == 4 else total.mean(0)).double()
-            parameter = self.net.biases[parameter_key(layer.name)]
-            parameter += (self.means[layer.name] - mean * self.net.accumulator_step(layer)).float()
-            bias = self.net.bias_levels(layer)
+            missing = (self.means[layer.name] - mean * self.net.accumulator_step(layer)).float()
+            if owner in self.shared:
+                self.waiting = owner
+                self.missing.append(missing)
+            else:
+                self.done.add(owner)
+                self.net.biases[parameter_key(owner)] += missing
+                bias = self.net.bias_levels(layer)
         return super().requantize(layer, acc, bias)
 
 
 def _correct_biases(network: SimulatedNetwork, frames: Tensor, means: dict[str, Tensor]) -> None:
-    with torch.no_grad():
-        traversal.run(network.layers, frames.float(), _CorrectingBiases(network, means))
+    done: set[str] = set()
+    waiting = True
+    while waiting:
+        arithmetic = _CorrectingBiases(network, means, done)
+        with torch.no_grad():
+            traversal.run(network.layers, frames.float(), arithmetic)
+            if arithmetic.waiting is not None:
+                done.add(arithmetic.waiting)
+                network.biases[parameter_key(arithmetic.waiting)] += torch.stack(arithmetic.missing).mean(0)
+        waiting = arithmetic.waiting is not None

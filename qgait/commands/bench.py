@@ -44,6 +44,7 @@ def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_
     rows += [
         ("multiply-accumulates a frame", f"{macs:,}"),
         ("peak memory", f"{found.peak_memory_bytes / 1000:,.0f} kB"),
+        ("kept from frame to frame", f"{opened.manifest['memory']['state_bytes'] / 1000:,.0f} kB"),
         ("code and weights", f"{found.model_bytes / 1000:,.0f} kB"),
     ]
     table(f"{opened.model} on {device}", ("compiled for", found.target), rows)

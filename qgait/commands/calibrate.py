@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
+from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.output import console, progress, table, write_json
 
 
 @click.command()
-@click.option(
-    "--model", help="Backbone: gaitset, gaitbase or gaitsimple; recognised from the checkpoint when not given."
-)
+@click.option("--model", cls=BackboneOption, help="Backbone: {names}; recognised from the checkpoint when not given.")
 @click.option(
     "--checkpoint", required=True, type=click.Path(path_type=Path), help="OpenGait or qgait checkpoint (.pt)."
 )
@@ -42,7 +41,7 @@ def calibrate(
     from qgait.data.opengait import Dataset
     from qgait.data.selection import load_clips, spread
     from qgait.models import checkpoint as checkpoints
-    from qgait.models.layers import describe
+    from qgait.models.backbone import describe
     from qgait.quantizers import model_file
     from qgait.quantizers.grid import Recipe
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qgait.export.graph import Graph
     from qgait.runtime.bundle import Bundle
 
-SELFTEST_FRAMES = (6, 3)  # two clips of different length
+SELFTEST_FRAMES = (6, 3)  # the least, of two clips of different length
 CANDIDATES = 8  # sequences of --data that are looked at
 
 
@@ -52,6 +52,7 @@ def compile_(onnx: Path, target: str, out: Path, data: Path | None, trace: bool,
         "library_bytes": bundle.size("libgait.so"),
         "executable_bytes": bundle.size("gait-run"),
         "arena_bytes": bundle.manifest["memory"]["arena_bytes"],
+        "state_bytes": bundle.manifest["memory"]["state_bytes"],
         "macs_per_frame": bundle.manifest["macs"]["frame"],
         "macs_per_embedding": bundle.manifest["macs"]["embedding"],
         "selftest": _selftest(bundle),
@@ -62,6 +63,7 @@ def compile_(onnx: Path, target: str, out: Path, data: Path | None, trace: bool,
         ("code and weights (libgait.so)", f"{facts['library_bytes'] / 1000:,.0f} kB"),
         ("gait-run", f"{facts['executable_bytes'] / 1000:,.0f} kB"),
         ("arena", f"{facts['arena_bytes'] / 1000:,.0f} kB"),
+        ("kept from frame to frame", f"{facts['state_bytes'] / 1000:,.0f} kB"),
         ("multiply-accumulates a frame", f"{facts['macs_per_frame']:,}"),
         ("self-test", facts["selftest"]),
     ]
@@ -82,20 +84,30 @@ def _selftest(bundle: Bundle) -> str:
     return "passed under QEMU" if emulator else "passed"
 
 
+def selftest_lengths(graph: Graph) -> tuple[int, int]:
+    """Frames of the two clips: everything runs at least twice in the first; the second is repeated where any can be."""
+    from qgait.runtime.schedule import schedule
+
+    times = schedule(graph)
+    longer, shorter = SELFTEST_FRAMES
+    return max(longer, times.delay + 2 * times.stride), shorter if graph.min_frames == 1 else graph.min_frames - 1
+
+
 def _selftest_clips(
     graph: Graph, data: Path | None, report: Callable[[str, int, int], None]
 ) -> list[NDArray[np.uint8]]:
     """Two short walks of different length: of ``data``, or of qgait's own walkers."""
     height, width, _ = graph.tensors[graph.input].shape
+    lengths = selftest_lengths(graph)
     if data is not None:
         from qgait.data.opengait import Dataset
         from qgait.data.selection import load_clips, spread
 
-        loaded = load_clips(spread(Dataset.open(data).sequences, CANDIDATES), report, max(SELFTEST_FRAMES))
-        clips = [clip for clip in loaded if len(clip) == max(SELFTEST_FRAMES)][: len(SELFTEST_FRAMES)]
-        if len(clips) < len(SELFTEST_FRAMES):
+        loaded = load_clips(spread(Dataset.open(data).sequences, CANDIDATES), report, lengths[0])
+        clips = [clip for clip in loaded if len(clip) == lengths[0]][: len(lengths)]
+        if len(clips) < len(lengths):
             raise QgaitError(
-                f"{data} has too few silhouettes for a self-test, which takes two sequences of {max(SELFTEST_FRAMES)}.",
+                f"{data} has too few silhouettes for a self-test, which takes two sequences of {lengths[0]}.",
                 "name a larger folder, or leave --data out.",
             )
     else:
@@ -103,12 +115,12 @@ def _selftest_clips(
 
         walks = (("nm-01", 90), ("cl-01", 54))
         clips = []
-        for i, ((condition, view), frames) in enumerate(zip(walks, SELFTEST_FRAMES, strict=True)):
+        for i, ((condition, view), frames) in enumerate(zip(walks, lengths, strict=True)):
             walk = sequence(0, i + 1, condition, view, frames)
             margin = (walk.shape[2] - width) // 2
             clips.append(walk[:, :, margin : margin + width])
-            report("self-test walkers", i + 1, len(SELFTEST_FRAMES))
-    clips = [clip[:frames] for clip, frames in zip(clips, SELFTEST_FRAMES, strict=True)]
+            report("self-test walkers", i + 1, len(lengths))
+    clips = [clip[:frames] for clip, frames in zip(clips, lengths, strict=True)]
     if any(clip.shape[1:] != (height, width) for clip in clips):
         raise QgaitError(
             f"This model takes frames of {height} x {width} pixels, not 64 x 44.", "give --data of that size."

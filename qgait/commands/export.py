@@ -20,6 +20,7 @@ def export(model: Path, out: Path, json_file: Path | None) -> None:
     from qgait.export.onnx_simplify import simplify
     from qgait.export.onnx_writer import write
     from qgait.export.probe import probe_clips
+    from qgait.export.timing import macs_of_frame
     from qgait.quantizers import model_file
 
     graph = fold(model_file.load(model))
@@ -28,7 +29,7 @@ def export(model: Path, out: Path, json_file: Path | None) -> None:
     message = simplify(out, graph, probe_clips(graph))
     size = out.stat().st_size
     parameters = graph.parameters()
-    frame_macs, clip_macs = graph.macs()
+    frame_macs, clip_macs = macs_of_frame(graph), graph.macs()[1]
     parts, channels = graph.tensors[graph.output].shape
     rows = [
         ("operators", f"{len(graph.ops)}, all integer"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.output import console
 
 
@@ -25,7 +26,7 @@ def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> No
 @click.option(
     "--list-configs", is_flag=True, is_eager=True, expose_value=False, callback=_list_configs, help="Name them."
 )
-@click.option("--model", help="Backbone: gaitset, gaitbase or gaitsimple.  [gaitset, or that of --init]")
+@click.option("--model", cls=BackboneOption, help="Backbone: {names}.  [gaitset, or that of --init]")
 @click.option("--data", type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--partition", help="Partition file or name; trains on its training people.")

@@ -15,7 +15,7 @@ from qgait.errors import QgaitError
 
 if TYPE_CHECKING:
     from qgait.data.opengait import Dataset
-    from qgait.models.layers import Backbone
+    from qgait.models.backbone import Backbone
     from qgait.training.configuration import Configuration
     from qgait.training.evaluation import Evaluation
 
@@ -147,7 +147,6 @@ def _network(configuration: Configuration, people: int, goes_on: bool) -> Backbo
     import torch
 
     from qgait.models import checkpoint
-    from qgait.models.gaitbase import GaitBase
     from qgait.models.registry import build
 
     torch.manual_seed(configuration.settings.seed)
@@ -157,9 +156,9 @@ def _network(configuration: Configuration, people: int, goes_on: bool) -> Backbo
         network = checkpoint.load(configuration.init, configuration.model, classifier=classifies)
     else:
         network = build(configuration.model, **configuration.arguments)
-    if isinstance(network, GaitBase) and not quantized:
+    if network.classifier is not None and not quantized:
         network.new_classifier(people)
-    if quantized and isinstance(network, GaitBase) and not hasattr(network, "BNNecks"):
+    if quantized and network.classifier is not None and network.head() is None:
         notes.print(f"{configuration.init} has no classifier: there is no cross-entropy.")
     return network
 

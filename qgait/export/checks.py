@@ -8,12 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from qgait.errors import QgaitError
-from qgait.export.accumulator_range import accumulator_range, raw_magnitude
-from qgait.export.graph import Concat, Conv2d, FrameMax, Graph, MaxPool2d, Op, PartLinear, Requant, Table, Tensor
-from qgait.export.shapes import output_shape
-from qgait.fixedpoint import MAX_ACCUMULATOR, MAX_ADD_FACTOR, MAX_SHIFT, MIN_SHIFT
-
-INT32 = 2**31
+from qgait.export.graph import Graph, Tensor
+from qgait.export.operator_checks import operator_offences
+from qgait.export.timing import series
 
 
 def check_graph(graph: Graph) -> None:
@@ -22,8 +19,10 @@ def check_graph(graph: Graph) -> None:
     named = {graph.input, graph.output}.union(*((*op.inputs, op.output) for op in graph.ops))
     if named <= graph.tensors.keys():  # the other rules look tensors up
         offences += [offence for tensor in graph.tensors.values() for offence in _tensor(tensor)]
-        offences += [offence for op in graph.ops for offence in _operator(graph, op)]
+        offences += [offence for op in graph.ops for offence in operator_offences(graph, op)]
         offences += list(_ends(graph))
+    if not offences:  # windows that are out of range have no times
+        offences += list(_time(graph))
     if offences:
         count = f"{len(offences)} rule{'s' if len(offences) > 1 else ''} of the integer graph"
         raise QgaitError(
@@ -88,73 +87,16 @@ def _tensor(tensor: Tensor) -> Iterator[str]:
         yield f"{tensor.name} has a scale that is not finite and positive"
 
 
-def _operator(graph: Graph, op: Op) -> Iterator[str]:
-    sources = [graph.tensors[name] for name in op.inputs]
-    result = graph.tensors[op.output]
+def _time(graph: Graph) -> Iterator[str]:
+    """Values that are joined exist in equal numbers, and every clip makes at least one of each."""
+    if graph.min_frames < 1:
+        yield f"a clip of {graph.min_frames} frames is not possible"
+        return
     try:
-        shape = output_shape(op, sources)
+        found = series(graph)
     except ValueError as error:
-        yield f"{op.name}: {error}"
+        yield str(error)
         return
-    if shape != result.shape:
-        yield f"{op.name} makes {list(shape)}, but {result.name} is {list(result.shape)}"
-        return
-    cut = {source.per_frame for source in sources}
-    if len(cut) > 1:
-        yield f"{op.name} joins a tensor of a frame with a tensor of a clip"
-    elif result.per_frame != (cut == {True} and not isinstance(op, FrameMax)):
-        yield f"{op.name} writes {result.name} on the wrong side of the cut between frame and clip"
-    elif isinstance(op, FrameMax) and not sources[0].per_frame:
-        yield f"{op.name} takes the maximum over frames of {sources[0].name}, which belongs to a clip"
-    if isinstance(op, MaxPool2d | FrameMax | Concat):
-        yield from _kept_codes(op, sources, result)
-    if isinstance(op, Table) and not result.lo <= op.table.min() <= op.table.max() <= result.hi:
-        yield f"{op.name} has entries outside {result.lo}..{result.hi}"
-    if isinstance(op, Conv2d | PartLinear):
-        if op.weight.min() < -127:
-            yield f"{op.name} has a weight of -128"
-        if raw_magnitude(op) >= INT32:
-            yield f"{op.name} can leave int32 while it accumulates raw codes"
-    factors = getattr(op, "factors", (1, 1))
-    if not all(1 <= factor <= MAX_ADD_FACTOR for factor in factors):
-        yield f"{op.name} has factors {factors} outside 1..{MAX_ADD_FACTOR}"
-    requant = getattr(op, "requant", None)
-    if requant is not None:
-        yield from _requant(graph, op, requant)
-
-
-def _kept_codes(op: Op, sources: list[Tensor], result: Tensor) -> Iterator[str]:
-    """An operator that keeps codes keeps their meaning too."""
-    for source in sources:
-        if source.zero_point != result.zero_point:
-            yield f"{op.name} keeps codes, but {source.name} and {result.name} have different zero points"
-        if source.lo < result.lo or source.hi > result.hi:
-            yield f"{op.name} keeps codes, but {source.name} exceeds the range of {result.name}"
-    joined = [np.asarray(source.scale) for source in sources]
-    expected = np.concatenate(joined) if np.ndim(result.scale) else np.stack(joined)
-    if np.ndim(result.scale) and not np.array_equal(expected, result.scale):
-        yield f"{op.name} keeps codes, but the scales of {result.name} are not those of its inputs in order"
-    if not np.ndim(result.scale) and np.any(expected != result.scale):
-        yield f"{op.name} keeps codes, but its inputs and {result.name} do not share one scale"
-
-
-def _requant(graph: Graph, op: Op, requant: Requant) -> Iterator[str]:
-    bounds = accumulator_range(graph, op)
-    if bounds is None:
-        raise TypeError(f"no accumulator range for {type(op).__name__}")
-    magnitude = np.maximum(np.abs(bounds[0]), np.abs(bounds[1]))
-    m, s = requant.multiplier, requant.shift
-    if m.dtype != np.int32 or s.dtype != np.int8 or m.shape != magnitude.shape or s.shape != magnitude.shape:
-        found = f"{m.dtype} {list(m.shape)} and {s.dtype} {list(s.shape)}"
-        yield f"{op.name} has multipliers and shifts of {found}, not int32 and int8 {list(magnitude.shape)}"
-        return
-    if m.min() < 2**30:  # an int32 is below 2**31 by itself
-        yield f"{op.name} has a multiplier of {m.min()}, below 2**30"
-    if s.min() < MIN_SHIFT or s.max() > MAX_SHIFT:
-        yield f"{op.name} has a shift outside {MIN_SHIFT}..{MAX_SHIFT}"
-        return
-    limit = np.minimum(np.int64(1) << (s.astype(np.int64) - 1), MAX_ACCUMULATOR)
-    if np.any(magnitude >= limit):
-        worst = np.unravel_index(np.argmax(magnitude / limit), magnitude.shape)
-        where = list(map(int, worst))
-        yield f"{op.name} can reach an accumulator of {magnitude[worst]} at output {where}, the limit is {limit[worst]}"
+    for name, values in found.items():
+        if values.length(graph.min_frames) < 1:
+            yield f"{name} has no value in a clip of {graph.min_frames} frames, the fewest that are computed"

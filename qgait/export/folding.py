@@ -16,14 +16,20 @@ from qgait.export.graph import (
     Concat,
     Conv2d,
     FrameMax,
+    FrameWindow,
     Graph,
     MaxPool2d,
+    Multiply,
     Op,
     PartLinear,
+    PowerPool,
     Requant,
+    RowSlice,
     StripPool,
     Table,
     Tensor,
+    WindowMax,
+    WindowPool,
 )
 from qgait.fixedpoint import encode_multiplier
 
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 def fold(network: SimulatedNetwork) -> Graph:
     """The integer graph of ``network``; ``qgait.export.checks.check_graph`` says whether it may be exported."""
     from qgait.models.layers import INPUT
+    from qgait.models.series import min_frames
 
     tensors: dict[str, Tensor] = {INPUT: _tensor(network, INPUT, True)}
     ops: list[Op] = []
@@ -44,7 +51,15 @@ def fold(network: SimulatedNetwork) -> Graph:
         for op in _operators(network, layer):
             ops.append(op)
             tensors[op.output] = _tensor(network, op.output, layer.per_frame)
-    return Graph(network.model, str(network.recipe), INPUT, network.layers[-1].name, tensors, tuple(ops))
+    return Graph(
+        network.model,
+        str(network.recipe),
+        INPUT,
+        network.layers[-1].name,
+        tensors,
+        tuple(ops),
+        min_frames=min_frames(network.layers),
+    )
 
 
 def _tensor(network: SimulatedNetwork, name: str, per_frame: bool) -> Tensor:
@@ -59,7 +74,7 @@ def _tensor(network: SimulatedNetwork, name: str, per_frame: bool) -> Tensor:
 
 def _operators(network: SimulatedNetwork, layer: Layer) -> list[Op]:
     """The operator of a layer, with a table behind it where its activation is one."""
-    from qgait.quantizers.level_arithmetic import has_table
+    from qgait.quantizers.step_owners import has_table
 
     result = f"{layer.name}.pre" if has_table(layer) else layer.name
     main = _operator(network, layer, result)
@@ -81,14 +96,32 @@ def _operator(network: SimulatedNetwork, layer: Layer, result: str) -> Op:
         case "add":
             return Add(name, inputs, result, network.add_factors(layer), _requant(network, layer, (1,)))
         case "strip_pool":
-            return StripPool(name, inputs, result, layer.bins, _requant(network, layer, (-1, 1)))
+            return StripPool(name, inputs, result, layer.bins, _requant(network, layer, (-1, 1)), layer.pool)
+        case "gem_pool":
+            return PowerPool(name, inputs, result, layer.rows, *network.power_tables(layer))
+        case "multiply":
+            is_map = len(network.shapes[name]) == 3
+            return Multiply(name, inputs, result, _requant(network, layer, (1,) if is_map else (-1, 1)))
         case "max_pool":
             return MaxPool2d(name, inputs, result, layer.kernel)
+        case "row_slice":
+            return RowSlice(name, inputs, result, layer.start, layer.stop)
+        case "window" | "window_max" | "window_pool":
+            return _window(network, layer)
         case "frame_max":
             return FrameMax(name, inputs, result)
         case "concat":
             return Concat(name, inputs, result)
     raise TypeError(f"layer {name} is of unknown kind {layer.kind}")
+
+
+def _window(network: SimulatedNetwork, layer: Layer) -> Op:
+    name, inputs = layer.name, layer.inputs
+    if layer.kind == "window_pool":
+        is_map = len(network.shapes[name]) == 3
+        return WindowPool(name, inputs, name, layer.size, _requant(network, layer, (1,) if is_map else (-1, 1)))
+    kind = FrameWindow if layer.kind == "window" else WindowMax
+    return kind(name, inputs, name, layer.size, layer.frames_stride, layer.frames_padding)
 
 
 def _bias(network: SimulatedNetwork, layer: Layer, zero_point: int, weight_sum: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -102,11 +135,7 @@ def _requant(network: SimulatedNetwork, layer: Layer, shape: tuple[int, ...] | N
 
 
 def _table(network: SimulatedNetwork, layer: Layer, source: str) -> Table:
-    import torch
-
-    codes = torch.arange(-128, 128, dtype=torch.float64)
-    levels = network.table_levels(layer, codes - network.grid(source).zero_point)
-    table = _array(levels) + network.grid(layer.name).zero_point
+    table = _array(network.table_levels(layer)) + network.grid(layer.name).zero_point
     return Table(f"{layer.name}.{layer.activation}", (source,), layer.name, table.astype(np.int8))
 
 

@@ -4,6 +4,12 @@ A tensor belongs to one frame or to one clip and has no batch axis: feature maps
 Operators are listed in execution order. Everything up to the frame maxima runs once per frame; what follows them
 runs when an embedding is asked for (the cut). Accumulators are int32; every result is an int8 code within
 [lo, hi] of its tensor, made by the integer rule in ``qgait.fixedpoint``.
+
+Time. A tensor of a frame is a series over the clip: one value a frame, until a window (``FrameWindow``, ``WindowMax``,
+``WindowPool``) makes its own series of it. Of L values a window of ``size``, ``stride`` and ``padding`` makes
+``(L + 2 * padding - size) // stride + 1``; value j looks at values ``j * stride - padding`` and the ``size - 1`` behind
+it, and those outside the clip are missing. Operators with several inputs join values of one index. A clip shorter than
+``Graph.min_frames`` is repeated end to end as many whole times as it takes.
 """
 
 from __future__ import annotations
@@ -84,7 +90,10 @@ class MaxPool2d(Op):
 
 @dataclass(frozen=True, eq=False)
 class Add(Op):
-    """Residual sum of two maps: ``requantize(ka * (a - za) + kb * (b - zb))``, ka, kb <= 2**14, requant [1]."""
+    """Residual sum of two tensors of one shape: ``requantize(ka * (a - za) + kb * (b - zb))``, ka, kb <= 2**14.
+
+    requant [1]; parts that are added have one scale each, the same for every part.
+    """
 
     factors: tuple[int, int]
     requant: Requant
@@ -97,14 +106,16 @@ class FrameMax(Op):
 
 @dataclass(frozen=True, eq=False)
 class StripPool(Op):
-    """Horizontal pyramid pooling, mean + max: [H, W, C] -> [P, C] with P = sum(bins).
+    """Horizontal pyramid pooling: [H, W, C] -> [P, C] with P = sum(bins).
 
-    For every b in ``bins`` the rows are split into b equal strips of n = H * W / b codes;
-    ``acc = sum(code) + n * max(code) - 2 * n * zero_point_in``; 1/n is in the multiplier. requant [P, 1].
+    For every b in ``bins`` the rows are split into b equal strips of n = H * W / b codes. ``kind`` is mean_max
+    (``acc = sum(code) + n * max(code) - 2 * n * zero_point_in``) or mean (``acc = sum(code) - n * zero_point_in``);
+    1/n is in the multiplier. requant [P, 1].
     """
 
     bins: tuple[int, ...]
     requant: Requant
+    kind: str = "mean_max"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +136,73 @@ class Concat(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class RowSlice(Op):
+    """Rows ``start`` to ``stop`` (not included) of a map: [H, W, C] -> [stop - start, W, C]; codes are kept."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class FrameWindow(Op):
+    """Neighbouring values side by side: [H, W, C] -> [H, W, size * C], [P, C] -> [P, size * C]; codes are kept.
+
+    The oldest comes first: channel ``i * C + c`` is channel c of value ``j * stride - padding + i``. Missing values
+    are the zero point. A convolution over time is a FrameWindow and a convolution (or linear layer) behind it.
+    """
+
+    size: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True, eq=False)
+class WindowMax(Op):
+    """The maximum of neighbouring values, code by code; missing values do not count; codes are kept."""
+
+    size: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPool(Op):
+    """Mean + maximum of ``size`` neighbouring values, stride 1, padding (size - 1) / 2; the shape is kept.
+
+    ``acc = sum(code - zero_point_in) + size * (max(code) - zero_point_in)``. Missing values add nothing to the sum and
+    do not count in the maximum; 1/size is in the multiplier. requant [1] of a map, [P, 1] of parts.
+    """
+
+    size: int
+    requant: Requant
+
+
+@dataclass(frozen=True, eq=False)
+class PowerPool(Op):
+    """Generalized mean over regions of whole rows: [H, W, C] -> [R, C]; ``rows`` are the regions' heights, sum H.
+
+    ``acc = sum(powers[r][code + 128])`` over the pixels of region r, in int32; the result is
+    ``lo + (how many of thresholds[r] are <= acc)``. powers int32 [R, 256], not negative; thresholds int32
+    [R, hi - lo], not negative, ascending. The tables hold x ** p and the root; no requantization.
+    """
+
+    rows: tuple[int, ...]
+    powers: NDArray[np.int32]
+    thresholds: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply(Op):
+    """``requantize((a - za) * (b - zb))`` of tensors a and b.
+
+    b has a's shape, or is [1, C] parts that every pixel of a map [H, W, C] is multiplied by. requant [1] of a map,
+    [P, 1] of parts.
+    """
+
+    requant: Requant
+
+
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A whole network from one uint8 silhouette a frame to the int8 codes of the embedding.
 
@@ -140,6 +218,7 @@ class Graph:
     tensors: dict[str, Tensor]
     ops: tuple[Op, ...]
     metadata: dict[str, str] = field(default_factory=dict)
+    min_frames: int = 1
 
     def frame_ops(self) -> Iterator[Op]:
         """The operators that run once per frame, frame maxima included."""

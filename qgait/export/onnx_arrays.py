@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export.graph import Conv2d, Op, PartLinear, Requant, Tensor
+from qgait.export.graph import Conv2d, Op, PartLinear, PowerPool, Requant, Tensor
 
 Arrays = dict[str, NDArray[np.integer]]
 
@@ -32,7 +32,8 @@ def arrays_of(op: Op) -> Arrays:
 def to_onnx_arrays(op: Op, source: Tensor) -> Arrays:
     """What the ONNX file stores; ``source`` is the operator's first input.
 
-    Conv2d: weight [O, I, KH, KW]; bias, multiplier, shift [O, 1, 1]. Everything else as in the graph.
+    Conv2d: weight [O, I, KH, KW]; bias, multiplier, shift [O, 1, 1]. PowerPool: powers [R * 256], thresholds [R, 1, T].
+    Everything else as in the graph.
     """
     arrays = arrays_of(op)
     if isinstance(op, Conv2d | PartLinear):
@@ -40,6 +41,8 @@ def to_onnx_arrays(op: Op, source: Tensor) -> Arrays:
     if isinstance(op, Conv2d):
         arrays["weight"] = np.ascontiguousarray(op.weight.transpose(0, 3, 1, 2))
         arrays |= {name: arrays[name].reshape(-1, 1, 1) for name in ("bias", "multiplier", "shift")}
+    if isinstance(op, PowerPool):
+        arrays |= {"powers": op.powers.reshape(-1), "thresholds": op.thresholds[:, np.newaxis]}
     return arrays
 
 
@@ -52,6 +55,8 @@ def from_onnx_arrays(kind: type[Op], stored: Arrays, source: Tensor) -> dict[str
     if kind in (Conv2d, PartLinear):
         bias = arrays["bias"].astype(np.int64) - source.zero_point * _weight_sum(arrays["weight"])
         arrays["bias"] = bias.astype(np.int32)
+    if kind is PowerPool:
+        arrays |= {"powers": stored["powers"].reshape(-1, 256), "thresholds": stored["thresholds"][:, 0]}
     result: dict[str, Any] = dict(arrays)
     if "multiplier" in arrays:
         result["requant"] = Requant(result.pop("multiplier"), result.pop("shift"))

@@ -24,7 +24,7 @@ from qgait.export.graph import Graph, Op, Tensor
 from qgait.export.onnx_arrays import arrays_of
 from qgait.export.onnx_names import EMBEDDING, FRAMES, INPUT, initializer_name, value_name
 
-FORMAT = 1
+FORMAT = 2  # 1 had no windows over frames
 FORMAT_KEY = "qgait.format"
 GRAPH_KEY = "qgait.graph"
 DIGEST_KEY = "qgait.digest"
@@ -34,7 +34,13 @@ def metadata_of(graph: Graph) -> dict[str, str]:
     """All entries but the digest."""
     height, width, _ = graph.tensors[graph.input].shape
     embedding = graph.tensors[graph.output]
-    contract = {"name": INPUT, "dtype": "uint8", "shape": [FRAMES, height, width], "code": "pixel - 128"}
+    contract = {
+        "name": INPUT,
+        "dtype": "uint8",
+        "shape": [FRAMES, height, width],
+        "code": "pixel - 128",
+        "min_frames": graph.min_frames,  # a shorter clip is repeated end to end, inside the file
+    }
     layout = {
         "name": EMBEDDING,
         "dtype": "int8",
@@ -94,6 +100,7 @@ def _graph_to_json(graph: Graph) -> dict[str, object]:
         "input": graph.input,
         "output": graph.output,
         "metadata": graph.metadata,
+        "min_frames": graph.min_frames,
         "tensors": [_tensor_to_json(graph, tensor) for tensor in graph.tensors.values()],
         "ops": [_op_to_json(op) for op in graph.ops],
     }
@@ -105,8 +112,7 @@ def _tensor_to_json(graph: Graph, tensor: Tensor) -> dict[str, object]:
 
 
 def _op_to_json(op: Op) -> dict[str, object]:
-    settings = {
-        field.name: getattr(op, field.name) for field in fields(op) if isinstance(getattr(op, field.name), int | tuple)
-    }
+    values = {field.name: getattr(op, field.name) for field in fields(op)}
+    settings = {name: value for name, value in values.items() if isinstance(value, int | str | tuple)}
     stored = {field: initializer_name(op.name, field) for field in arrays_of(op)}
-    return {"op": type(op).__name__, "name": op.name, "output": op.output, **settings, "initializers": stored}
+    return {"op": type(op).__name__, **settings, "initializers": stored}

@@ -14,13 +14,11 @@ from onnx import numpy_helper
 
 from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
-from qgait.export.graph import Add, Concat, Conv2d, FrameMax, Graph, MaxPool2d, Op, PartLinear, StripPool, Table, Tensor
+from qgait.export.graph import Graph, Op, Tensor
 from qgait.export.onnx_arrays import from_onnx_arrays
 from qgait.export.onnx_metadata import DIGEST_KEY, FORMAT, FORMAT_KEY, GRAPH_KEY, digest_of, scale_from_json
 
-OPERATORS: dict[str, type[Op]] = {
-    kind.__name__: kind for kind in (Conv2d, Table, MaxPool2d, Add, FrameMax, StripPool, PartLinear, Concat)
-}
+OPERATORS: dict[str, type[Op]] = {kind.__name__: kind for kind in Op.__subclasses__()}
 EXPORT_AGAIN = "export it again with `qgait export`."
 
 
@@ -92,6 +90,7 @@ def _graph(entry: dict[str, Any], arrays: dict[str, onnx.TensorProto]) -> Graph:
         tensors=tensors,
         ops=tuple(_op(item, tensors, arrays) for item in entry["ops"]),
         metadata=entry["metadata"],
+        min_frames=entry.get("min_frames", 1),  # files of format 1 do not say
     )
 
 

@@ -18,7 +18,8 @@ from qgait.export.graph import Graph
 from qgait.export.onnx_check import check_onnx
 from qgait.export.onnx_metadata import metadata_of, set_metadata
 from qgait.export.onnx_names import EMBEDDING, FRAMES, INPUT
-from qgait.export.onnx_nodes import NodeList
+from qgait.export.onnx_node_list import NodeList
+from qgait.export.onnx_nodes import add_input, add_operator
 from qgait.export.onnx_requant import DOMAIN, OPSET, requant_function
 from qgait.files import replace_file
 
@@ -32,9 +33,9 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
     """
     check_graph(graph)
     nodes = NodeList(graph)
-    nodes.add_input()
+    add_input(nodes)
     for op in graph.ops:
-        nodes.add(op)
+        add_operator(nodes, op)
     height, width, _ = graph.tensors[graph.input].shape
     silhouettes = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [FRAMES, height, width])
     embedding = helper.make_tensor_value_info(EMBEDDING, TensorProto.INT8, [1, *graph.tensors[graph.output].shape])

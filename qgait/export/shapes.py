@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import Add, Concat, Conv2d, FrameMax, MaxPool2d, Op, PartLinear, StripPool, Table, Tensor
+from qgait.export.graph import (
+    Add,
+    Concat,
+    Conv2d,
+    FrameMax,
+    FrameWindow,
+    MaxPool2d,
+    Multiply,
+    Op,
+    PartLinear,
+    PowerPool,
+    RowSlice,
+    StripPool,
+    Table,
+    Tensor,
+    WindowMax,
+    WindowPool,
+)
 
 Shape = tuple[int, ...]
-INPUTS = {Add: 2, Concat: None}  # one, unless listed; None is any number
+INPUTS = {Add: 2, Multiply: 2, Concat: None}  # one, unless listed; None is any number
+STRIP_KINDS = ("mean_max", "mean")
 
 
 def output_shape(op: Op, sources: list[Tensor]) -> Shape:
@@ -37,6 +55,8 @@ def output_shape(op: Op, sources: list[Tensor]) -> Shape:
             height, _, channels = _map(shape)
             if not op.bins or any(bins < 1 or height % bins for bins in op.bins):
                 raise ValueError(f"{height} rows do not split into {list(op.bins)} equal strips")
+            if op.kind not in STRIP_KINDS:
+                raise ValueError(f"pools {op.kind!r}, not one of {', '.join(STRIP_KINDS)}")
             return sum(op.bins), channels
         case PartLinear():
             return _part_linear(op, shape)
@@ -44,6 +64,28 @@ def output_shape(op: Op, sources: list[Tensor]) -> Shape:
             if any(source.shape[1:] != shape[1:] for source in sources):
                 raise ValueError(f"joins {', '.join(str(list(source.shape)) for source in sources)}")
             return sum(source.shape[0] for source in sources), *shape[1:]
+        case RowSlice():
+            height, width, channels = _map(shape)
+            if not 0 <= op.start < op.stop <= height:
+                raise ValueError(f"rows {op.start} to {op.stop} are not rows of {height}")
+            return op.stop - op.start, width, channels
+        case FrameWindow():
+            _require_window(op.size, op.stride, op.padding)
+            return *shape[:-1], op.size * shape[-1]
+        case WindowMax():
+            _require_window(op.size, op.stride, op.padding)
+            return shape
+        case WindowPool():
+            if op.size < 1 or op.size % 2 == 0:
+                raise ValueError(f"pools {op.size} values, which have no middle one")
+            return shape
+        case PowerPool():
+            return _power_pool(op, shape)
+        case Multiply():
+            other = sources[1].shape
+            if other != shape and (len(shape) != 3 or other != (1, shape[2])):
+                raise ValueError(f"multiplies {list(shape)} by {list(other)}")
+            return shape
     raise ValueError(f"{type(op).__name__} is not an operator of the integer graph")
 
 
@@ -70,6 +112,21 @@ def _part_linear(op: PartLinear, shape: Shape) -> Shape:
     _require(op.weight, "weights", np.int8, (*shape, outputs))
     _require(op.bias, "biases", np.int32, (shape[0], outputs))
     return shape[0], outputs
+
+
+def _require_window(size: int, stride: int, padding: int) -> None:
+    if size < 1 or stride < 1 or not 0 <= padding < size:  # every window holds at least one value of the clip
+        raise ValueError(f"a window of {size}, stride {stride} and padding {padding} is out of range")
+
+
+def _power_pool(op: PowerPool, shape: Shape) -> Shape:
+    height, _, channels = _map(shape)
+    if not op.rows or min(op.rows) < 1 or sum(op.rows) != height:
+        raise ValueError(f"regions of {list(op.rows)} rows do not make {height} rows")
+    regions = len(op.rows)
+    _require(op.powers, "powers", np.int32, (regions, 256))
+    _require(op.thresholds, "thresholds", np.int32, (regions, op.thresholds.shape[-1] if op.thresholds.ndim else 0))
+    return regions, channels
 
 
 def _map(shape: Shape) -> tuple[int, int, int]:

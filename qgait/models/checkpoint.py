@@ -14,41 +14,42 @@ from torch import nn
 
 from qgait.errors import QgaitError
 from qgait.files import replace_file
+from qgait.models.backbone import CLASSIFIERS, Backbone
 from qgait.models.identify import check_names, config_of, recognise
-from qgait.models.layers import Backbone
 from qgait.models.registry import BACKBONES, build
 
 # what a learning-rate schedule of OpenGait leaves in its state besides plain numbers: MultiStepLR's milestones
 ALLOWED = [collections.Counter]
-TRAINING_HEADS = ("BNNecks.",)
-CLASSIFIER = "BNNecks.fc_bin"
+TRAINING_HEADS = tuple(f"{name}." for name in CLASSIFIERS)
 TRAINING_STATE = ("optimizer", "scheduler", "iteration", "training")
 
 State = dict[str, torch.Tensor]
 
 
-def load(path: str | Path, model_name: str | None = None, classifier: bool = False) -> Backbone:
-    """The backbone in a checkpoint, float32, in eval mode; channels and embedding size are read from the weights.
+def load(path: str | Path, model_name: str | None = None, classifier: bool = False, **config: Any) -> Backbone:
+    """The backbone in a checkpoint, float32, in eval mode; what it is built like is read from the weights.
 
     Reads OpenGait's ``{"model": state_dict, "optimizer", "scheduler", "iteration"}``, a bare state dict, and
     safetensors; names may begin with ``module.``. What only training needs is dropped with one line on stderr;
-    with ``classifier`` GaitBase's BNNecks stay, if the checkpoint has them.
-    ``model_name`` refuses every other network. Raises QgaitError for all that is no such checkpoint.
+    with ``classifier`` the classifier stays, if the checkpoint has one.
+    ``model_name`` refuses every other network. ``config`` are arguments of the backbone's constructor that the weights
+    do not tell, such as HSTL's ``regions``. Raises QgaitError for all that is no such checkpoint.
     """
     path = Path(path)
     if model_name is not None and model_name not in BACKBONES:
         raise QgaitError(f"There is no backbone called {model_name!r}.", f"choose one of {', '.join(BACKBONES)}.")
     state, dropped = _weights(path, read(path))
     name = recognise(path, state, model_name)
-    keep = classifier and name == "gaitbase" and CLASSIFIER in state
-    heads = [] if keep else [key for key in state if key.startswith(TRAINING_HEADS)]
-    state = {key: value for key, value in state.items() if key not in heads}
+    heads = [key for key in state if key.startswith(TRAINING_HEADS)]
+    weights = {key: value for key, value in state.items() if key not in heads}
+    config = config_of(path, name, weights) | config
+    classes = [state[key].shape[-1] for key in heads if key.endswith(".fc_bin") and state[key].ndim == 3]
+    if classifier and classes and BACKBONES[name].classifier is not None:
+        config, heads = {**config, "classes": classes[0]}, []
+    else:
+        state = weights
     if heads or dropped:
         print(f"{path.name}: left out {', '.join(heads + dropped)}: only training needs them.", file=sys.stderr)
-
-    config = config_of(path, name, state)
-    if keep:
-        config["classes"] = state[CLASSIFIER].shape[-1]
     model = build(name, **config)
     check_names(path, name, state, model.state_dict())
     _check_values(path, state)

@@ -6,26 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qgait.models.layers import Backbone, FloatOps
+from qgait.models.backbone import Backbone
+from qgait.models.clips import Pieces, repeat_short
+from qgait.models.float_ops import FloatOps
 
 FRAMES_AT_ONCE = 32
-
-
-class RunningMax(FloatOps):
-    """Float operators that see a clip in pieces: each set maximum goes on from the pieces before.
-
-    What follows the set maxima is computed anew for each piece; the result for the last piece is the clip's.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._maxima: dict[str, torch.Tensor] = {}
-
-    def frame_max(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        """Maximum over the frames of this piece and of all earlier ones."""
-        here = x.amax(dim=1)
-        self._maxima[name] = torch.maximum(self._maxima[name], here) if name in self._maxima else here
-        return self._maxima[name]
 
 
 def embed_clip(model: Backbone, clip: NDArray[np.uint8], frames_at_once: int = FRAMES_AT_ONCE) -> NDArray[np.float32]:
@@ -36,9 +21,12 @@ def embed_clip(model: Backbone, clip: NDArray[np.uint8], frames_at_once: int = F
         )
     model.eval()
     device = next(model.parameters()).device
-    ops = RunningMax()
+    pieces = Pieces()
+    ops = FloatOps(time=pieces)
     with torch.inference_mode():
-        for start in range(0, len(clip), frames_at_once):
-            piece = torch.from_numpy(np.ascontiguousarray(clip[start : start + frames_at_once])).to(device)
-            parts = model.run(ops, (piece.float() / 255)[None, :, None])
+        frames, _ = repeat_short(torch.from_numpy(np.ascontiguousarray(clip))[None], model.min_frames)
+        for start in range(0, frames.shape[1], frames_at_once):
+            pieces.last = start + frames_at_once >= frames.shape[1]
+            piece = frames[:, start : start + frames_at_once].to(device)
+            parts = model.run(ops, pieces.frames(piece.float() / 255).unsqueeze(2))
     return parts[0].float().cpu().numpy()

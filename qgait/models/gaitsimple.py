@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from qgait.models.backbone import Backbone
 from qgait.models.blocks import SeparateFCs, conv_pair, initialise, run_conv_pair
-from qgait.models.layers import Backbone, Operators, T
+from qgait.models.operators import Operators, T
+from qgait.models.weight_shapes import WeightShapes
 
 PARTS = 16
 
@@ -27,6 +30,12 @@ class GaitSimple(Backbone):
         self.block3 = conv_pair(c2, c3, 3)
         self.parts = SeparateFCs(PARTS, c3, embedding)
         initialise(self)
+
+    @classmethod
+    def config_of(cls, weights: WeightShapes) -> dict[str, Any]:
+        """See ``Backbone.config_of``."""
+        channels = tuple(weights[f"block{i}.0.conv.weight", 4][0] for i in (1, 2, 3))
+        return {"channels": channels, "embedding": weights["parts.fc_bin", 3][2]}
 
     def run(self, ops: Operators[T], frames: T) -> T:
         """See ``Backbone.run``."""

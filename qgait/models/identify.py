@@ -1,8 +1,9 @@
-"""Whose weights are these? Backbone and channels from the names and shapes of a state dict, or a helpful refusal."""
+"""Whose weights are these? Backbone and variant from the names and shapes of a state dict, or a helpful refusal."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,37 +12,25 @@ import torch
 
 from qgait.errors import QgaitError
 from qgait.models.registry import BACKBONES, build
+from qgait.models.weight_shapes import MissingWeightError, OddWeightError, WeightShapes
 
 # names that only one of OpenGait's other networks has
 OTHER_NETWORKS = {
-    "GaitPart": "TFA.",
-    "GaitGL": "GLConvA0",
-    "DeepGaitV2": "layer0.forward_block.",
     "SwinGait": "transformer",
     "SkeletonGait": "map_layer0.",
 }
 # how names begin in a quantized model and in the checkpoint of a quantized run
 QUANTIZED = ("bias:", "network.weights.")
-# where the widths of a network are read: a convolution's dimension 0, and the last of the separate FC
-WIDTHS = {
-    "gaitset": (
-        tuple(f"set_block{i}.forward_block.0.conv.weight" for i in (1, 2, 3)),
-        "Head.fc_bin",
-    ),
-    "gaitbase": (
-        tuple(f"Backbone.forward_block.layer{i}.0.conv1.weight" for i in (1, 2, 3, 4)),
-        "FCs.fc_bin",
-    ),
-    "gaitsimple": (tuple(f"block{i}.0.conv.weight" for i in (1, 2, 3)), "parts.fc_bin"),
-}
 
 State = Mapping[str, torch.Tensor]
 
 
-def expected_names(name: str) -> list[str]:
-    """The names in an inference checkpoint of a backbone, whatever its widths."""
+@functools.cache
+def expected_names(name: str) -> tuple[str, ...]:
+    """The names in inference checkpoints of a backbone, whatever its widths, those of all its variants."""
     with torch.device("meta"):
-        return list(build(name).state_dict())
+        networks = [build(name, **variant) for variant in BACKBONES[name].variants]
+    return tuple(dict.fromkeys(key for network in networks for key in network.state_dict()))
 
 
 def recognise(path: Path, state: State, wanted: str | None) -> str:
@@ -67,14 +56,15 @@ def recognise(path: Path, state: State, wanted: str | None) -> str:
 
 def config_of(path: Path, name: str, state: State) -> dict[str, Any]:
     """The constructor's arguments that give these shapes."""
-    convs, fc = WIDTHS[name]
-    for key, dimensions in [*((key, 4) for key in convs), (fc, 3)]:
-        if key not in state:
-            raise _missing(path, name, [key], [k for k in state if k not in expected_names(name)])
-        if state[key].ndim != dimensions or 0 in state[key].shape:
-            problem = f"{key} in {path} has the shape {tuple(state[key].shape)}; it needs {dimensions} dimensions."
-            raise QgaitError(problem, f"give an unaltered checkpoint of {name}.")
-    return {"channels": tuple(state[key].shape[0] for key in convs), "embedding": state[fc].shape[2]}
+    try:
+        return BACKBONES[name].config_of(WeightShapes(state))
+    except MissingWeightError as error:
+        known = expected_names(name)
+        raise _missing(path, name, [error.args[0]], [k for k in state if k not in known]) from None
+    except OddWeightError as error:
+        key, dimensions = error.args
+        problem = f"{key} in {path} has the shape {tuple(state[key].shape)}; it needs {dimensions} dimensions."
+        raise QgaitError(problem, f"give an unaltered checkpoint of {name}.") from None
 
 
 def check_names(path: Path, name: str, state: State, expected: State) -> None:

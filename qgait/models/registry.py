@@ -4,35 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from qgait.errors import QgaitError
+from qgait.models.backbone import Backbone, describe
+from qgait.models.deepgaitv2 import DeepGaitV2
 from qgait.models.gaitbase import GaitBase
+from qgait.models.gaitgl import GaitGL
+from qgait.models.gaitpart import GaitPart
 from qgait.models.gaitset import GaitSet
 from qgait.models.gaitsimple import GaitSimple
-from qgait.models.layers import FRAME_SHAPE, Backbone, Layer, describe, shapes
+from qgait.models.hstl import HSTL
+from qgait.models.layers import FRAME_SHAPE, Layer, shapes
+from qgait.models.series import series_of
 
-BACKBONES: dict[str, type[Backbone]] = {"gaitset": GaitSet, "gaitbase": GaitBase, "gaitsimple": GaitSimple}
+BACKBONES: dict[str, type[Backbone]] = {
+    network.name: network for network in (GaitSet, GaitBase, GaitSimple, GaitPart, GaitGL, HSTL, DeepGaitV2)
+}
 
 
 def build(name: str, **config: Any) -> Backbone:
-    """A backbone with fresh weights; ``config`` is its constructor's: channels, embedding[, classes]."""
+    """A backbone with fresh weights; ``config`` is its constructor's."""
     if name not in BACKBONES:
         raise QgaitError(f"There is no backbone called {name!r}.", f"choose one of {', '.join(BACKBONES)}.")
     return BACKBONES[name](**config)
 
 
 def macs(layers: Sequence[Layer], frame: tuple[int, int] = FRAME_SHAPE) -> tuple[int, int]:
-    """Multiply-accumulates of (one frame, one embedding); an embedding's are spent once a clip."""
+    """Multiply-accumulates of (one frame, one embedding); an embedding's are spent once a clip.
+
+    Those of a layer behind a stride over time are spread over the frames of its stride, and the sum is rounded.
+    """
+    counts, series = _macs_of(layers, frame), series_of(layers)
+    per_frame = sum(Fraction(counts[layer.name], series[layer.name].stride) for layer in layers if layer.per_frame)
+    return round(per_frame), sum(counts[layer.name] for layer in layers if not layer.per_frame)
+
+
+def clip_macs(layers: Sequence[Layer], frames: int, frame: tuple[int, int] = FRAME_SHAPE) -> int:
+    """Multiply-accumulates of the embedding of one clip; what a convolution reads beyond the clip is counted."""
+    counts, series = _macs_of(layers, frame), series_of(layers)
+    return sum(counts[layer.name] * (series[layer.name].length(frames) if layer.per_frame else 1) for layer in layers)
+
+
+def _macs_of(layers: Sequence[Layer], frame: tuple[int, int]) -> dict[str, int]:
+    """Of one value of each layer."""
     sizes = shapes(layers, frame)
-    per_frame = per_clip = 0
-    for layer in layers:
-        if layer.weight is None:
-            continue
-        positions = sizes[layer.name][1] * sizes[layer.name][2] if layer.kind == "conv" else 1
-        count = layer.weight.numel() * positions
-        per_frame, per_clip = (per_frame + count, per_clip) if layer.per_frame else (per_frame, per_clip + count)
-    return per_frame, per_clip
+    return {
+        layer.name: 0
+        if layer.weight is None
+        else layer.weight.numel() * (sizes[layer.name][1] * sizes[layer.name][2] if layer.kind == "conv" else 1)
+        for layer in layers
+    }
 
 
 @dataclass(frozen=True)
@@ -49,5 +72,5 @@ class Facts:
 def facts(model: Backbone) -> Facts:
     """Size and cost of ``model`` on 64 x 44 frames; a training classifier is not counted."""
     layers = describe(model)
-    parameters = sum(p.numel() for key, p in model.named_parameters() if not key.startswith("BNNecks."))
+    parameters = sum(p.numel() for key, p in model.named_parameters() if not key.startswith(f"{model.classifier}."))
     return Facts(model.name, parameters, *macs(layers), shapes(layers)[layers[-1].name])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qgait.models.layers import Layer, activate
+from qgait.models.layers import GEM_FLOOR, Layer, activate
 from qgait.quantizers import traversal
 from qgait.quantizers.simulated import FRAMES_AT_ONCE
 
@@ -32,8 +32,20 @@ class FloatArithmetic:
     def add(self, layer: Layer, a: Tensor, b: Tensor) -> Tensor:
         return self._finish(layer, a + b)
 
+    def multiply(self, layer: Layer, a: Tensor, gate: Tensor) -> Tensor:
+        return a * gate
+
     def strip_pool(self, layer: Layer, x: Tensor) -> Tensor:
-        return torch.cat([total / size + top for size, total, top in traversal.strips(layer, x)], 1)
+        means_only = layer.pool == "mean"
+        strips = traversal.strips(layer, x)
+        return torch.cat([total / size if means_only else total / size + top for size, total, top in strips], 1)
+
+    def gem_pool(self, layer: Layer, x: Tensor) -> Tensor:
+        regions = zip(x.clamp_min(GEM_FLOOR).split(layer.rows, 2), layer.powers, strict=True)
+        return torch.stack([region.pow(p).mean((2, 3)).pow(1 / p) for region, p in regions], 1)
+
+    def window_pool(self, layer: Layer, total: Tensor, top: Tensor) -> Tensor:
+        return total / layer.size + top
 
     def part_linear(self, layer: Layer, x: Tensor) -> Tensor:
         assert layer.weight is not None

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,46 +12,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qgait.errors import QgaitError
-from qgait.models.layers import Layer
+from qgait.models.layers import GEM_FLOOR, Layer, activate
 from qgait.quantizers import traversal
 from qgait.quantizers.requantization import Levels, Rounding, add_levels, requantize
+from qgait.quantizers.rounding import round_clip
+from qgait.quantizers.step_owners import has_table
 from qgait.quantizers.surrogates import StraightThrough
 
 if TYPE_CHECKING:
     from qgait.quantizers.simulated import SimulatedNetwork
 
 
-@dataclass(frozen=True)
-class QuantizedTensor:
-    """A tensor that is rounded: the layer that makes it, and whether the layer's activation is still to come."""
-
-    layer: str
-    before_activation: bool
-
-    @property
-    def name(self) -> str:
-        """The layer's name, with ``.pre`` before the activation."""
-        return f"{self.layer}.pre" if self.before_activation else self.layer
-
-
-def has_table(layer: Layer) -> bool:
-    """Whether the layer's activation is a table on 8-bit codes; a ReLU is the clip of the requantization."""
-    return layer.activation == "leaky_relu"
-
-
-def quantized_tensors(layers: list[Layer]) -> list[QuantizedTensor]:
-    """Every tensor with a grid of its own, in order. Pooling and joining keep codes."""
-    tensors = []
-    for layer in layers:
-        if layer.kind in ("conv", "add", "strip_pool", "part_linear"):
-            if has_table(layer):
-                tensors.append(QuantizedTensor(layer.name, True))
-            tensors.append(QuantizedTensor(layer.name, False))
-    return tensors
-
-
 class LevelArithmetic:
     """Layers on levels. ``observe`` sees the levels before every table, under the name ``<layer>.pre``.
+
+    Values of frames come with clips and frames on one axis, to ``observe`` too.
 
     ``dtype`` is that of levels and convolutions. Float64 is exact. Float32 is exact up to accumulators of 2**24.
     Bfloat16 holds every level, but a convolution then rounds its accumulators to 8 bits, so that some levels differ
@@ -89,7 +63,7 @@ class LevelArithmetic:
         return self.requantize(layer, acc, self.net.bias_levels(layer))
 
     def add(self, layer: Layer, a: Tensor, b: Tensor) -> Tensor:
-        step_a, step_b, step = (self.net.step(name) for name in (*layer.inputs, layer.name))
+        step_a, step_b, step = (column(self.net.step(name)) for name in (*layer.inputs, layer.name))
         rows = _Rows(a)
         how = self.how(layer.name, None)
         levels = add_levels(
@@ -104,9 +78,36 @@ class LevelArithmetic:
         )
         return rows.back(levels)
 
+    def multiply(self, layer: Layer, a: Tensor, gate: Tensor) -> Tensor:
+        return self.requantize(layer, a.to(self.wide) * gate.to(self.wide), None)
+
     def strip_pool(self, layer: Layer, x: Tensor) -> Tensor:
         strips = traversal.strips(layer, x.to(self.wide))
-        return self.requantize(layer, torch.cat([total + size * top for size, total, top in strips], 1), None)
+        sums = [total if layer.pool == "mean" else total + size * top for size, total, top in strips]
+        return self.requantize(layer, torch.cat(sums, 1), None)
+
+    def window_pool(self, layer: Layer, total: Tensor, top: Tensor) -> Tensor:
+        return self.requantize(layer, total.to(self.wide) + layer.size * top.to(self.wide), None)
+
+    def gem_pool(self, layer: Layer, x: Tensor) -> Tensor:
+        """Sums of powers and thresholds, as in the integer graph; the gradient is that of the float generalized mean.
+
+        It is computed in float64, where powers do not vanish. The exponents are not trained.
+        """
+        powers, thresholds = (torch.from_numpy(table).to(x.device) for table in self.net.power_tables(layer))
+        first = self.net.grid(layer.inputs[0]).zero_point + 128
+        grid = self.net.grid(layer.name)
+        codes = (x.detach() + first).long().split(layer.rows, 2)
+        levels = []
+        for region, table, limits in zip(codes, powers.long(), thresholds.long(), strict=True):
+            total = table[region].sum((2, 3))
+            levels.append(torch.searchsorted(limits, total, right=True) + grid.min_level)
+        exact = torch.stack(levels, 1).to(self.dtype)
+        if not torch.is_grad_enabled():
+            return exact
+        real = (x.double() * self.net.step(layer.inputs[0])).clamp_min(GEM_FLOOR).split(layer.rows, 2)
+        means = [region.pow(p).mean((2, 3)).pow(1 / p) for region, p in zip(real, layer.powers, strict=True)]
+        return self.instead_of(exact, torch.stack(means, 1) / column(self.net.step(layer.name)), layer.name)
 
     def part_linear(self, layer: Layer, x: Tensor) -> Tensor:
         weight = self.net.weight_levels(layer).to(self.wide)
@@ -115,19 +116,38 @@ class LevelArithmetic:
 
     def requantize(self, layer: Layer, acc: Tensor, bias: Tensor | None) -> Tensor:
         """Levels of an accumulator [n, C, H, W] or [n, P, C] without its bias [C] or [P, C]; activation included."""
-        if has_table(layer) and callable(self.observe):
-            before = self._levels(layer, acc, bias, f"{layer.name}.pre", None)
-            self.observe(f"{layer.name}.pre", before if before.ndim != 4 else before.unsqueeze(0))
-            return self.net.table_levels(layer, before)
-        return self._levels(layer, acc, bias, layer.name, f"{layer.name}.pre" if has_table(layer) else None)
+        before = f"{layer.name}.pre" if has_table(layer) else None
+        if before is not None and (callable(self.observe) or layer.activation != "leaky_relu"):
+            levels = self._levels(layer, acc, bias, before, None)
+            if callable(self.observe):
+                self.observe(before, levels)
+            return self.table(layer, levels)
+        return self._levels(layer, acc, bias, layer.name, before)
+
+    def table(self, layer: Layer, before: Tensor) -> Tensor:
+        """The levels behind a table from those before it."""
+        first = self.net.grids[f"{layer.name}.pre"].zero_point + 128
+        exact = self.net.table_levels(layer).to(before.device)[(before.detach() + first).long()].to(self.dtype)
+        if not torch.is_grad_enabled():
+            return exact
+        inner, outer = self.net.table_scales(layer)
+        return self.instead_of(exact, activate(before.to(self.wide) * inner, layer.activation) * outer, layer.name)
+
+    def instead_of(self, exact: Tensor, u: Tensor, tensor: str) -> Tensor:
+        """``exact``, with the gradient of the levels that ``u`` is rounded to."""
+        rounding = self.rounding(tensor)
+        levels = round_clip(u, rounding.low, rounding.high, rounding.surrogate)
+        if rounding.surrogate.clip_only:
+            levels = levels + rounding.error(u.detach()) * (self.unit(tensor) - 1)
+        return exact + (levels - levels.detach()).to(exact.dtype)
 
     def _levels(self, layer: Layer, acc: Tensor, bias: Tensor | None, result: str, before_table: str | None) -> Tensor:
         rows, how = _Rows(acc), self.how(result, before_table)
         exact = torch.float32 if acc.dtype == torch.bfloat16 else acc.dtype
         multiplier = self.net.multiplier(layer)
-        if layer.kind == "strip_pool":
-            multiplier = multiplier.unsqueeze(-1)
-        ratio = None if before_table is None else self.net.step(before_table) / self.net.step(result)
+        if layer.kind != "conv" and multiplier.ndim == 1:
+            multiplier = column(multiplier)
+        ratio = None if before_table is None else self.net.table_scales(layer)[0]
         levels = requantize(
             rows.of(acc),
             None if bias is None else rows.vector(bias, exact),
@@ -152,8 +172,8 @@ class LevelArithmetic:
 
     def unit(self, tensor: str) -> Tensor:
         """One, with the gradient of the step's logarithm."""
-        step = self.net.step(tensor)
-        return (step / step.detach()).unsqueeze(-1) if step.ndim else step / step.detach()
+        step = column(self.net.step(tensor))
+        return step / step.detach()
 
 
 class _Rows:
@@ -174,3 +194,8 @@ class _Rows:
     def back(self, rows: Tensor) -> Tensor:
         value = rows.view(self.shape)
         return value.permute(0, 3, 1, 2) if self.is_map else value
+
+
+def column(step: Tensor) -> Tensor:
+    """What differs by part as [P, 1], for values [n, P, C]; a scalar as it is."""
+    return step.unsqueeze(-1) if step.ndim else step

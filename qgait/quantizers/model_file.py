@@ -9,7 +9,7 @@ float level, because its weights are no longer the float network's.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from qgait.errors import QgaitError
 from qgait.files import replace_file
 from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.simulated import SimulatedNetwork, initial_bias, parameter_key
+from qgait.quantizers.simulated import SimulatedNetwork, initial_bias, parameter_key, weight_layers
 
-FORMAT = 1
-_LAYER_FIELDS = ("kind", "name", "inputs", "per_frame", "activation", "stride", "padding", "kernel", "bins")
+FORMAT = 2  # 1 had no fields of layers over time, of rows and of gates
+_LAYER_FIELDS = tuple(field.name for field in fields(Layer) if field.name not in ("weight", "bias"))
 
 
 def save(network: SimulatedNetwork, path: Path) -> None:
@@ -30,15 +30,14 @@ def save(network: SimulatedNetwork, path: Path) -> None:
     from safetensors.torch import save as serialize
 
     tensors = {}
-    for layer in network.layers:
-        if layer.weight is not None:
-            tensors[f"weight:{layer.name}"] = network.weights[parameter_key(layer.name)]
-            tensors[f"bias:{layer.name}"] = network.biases[parameter_key(layer.name)]
-            # in a trained network the bias before correction is no longer that of these weights
-            bias = network.biases[parameter_key(layer.name)].clone() if network.trained else initial_bias(layer)
-            tensors[f"float_bias:{layer.name}"] = bias
-            tensors[f"weight_step:{layer.name}"] = network.weight_steps[parameter_key(layer.name)]
-    for name in network.grids:
+    for layer in weight_layers(network.layers):
+        tensors[f"weight:{layer.name}"] = network.weights[parameter_key(layer.name)]
+        tensors[f"bias:{layer.name}"] = network.biases[parameter_key(layer.name)]
+        # in a trained network the bias before correction is no longer that of these weights
+        bias = network.biases[parameter_key(layer.name)].clone() if network.trained else initial_bias(layer)
+        tensors[f"float_bias:{layer.name}"] = bias
+        tensors[f"weight_step:{layer.name}"] = network.weight_steps[parameter_key(layer.name)]
+    for name in sorted(set(network.owners.of.values())):
         tensors[f"step:{name}"] = network.steps[parameter_key(name)]
     description = {
         "format": FORMAT,
@@ -96,11 +95,11 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path
         if "step:" in name and (value <= 0).any():
             raise QgaitError(f"{path} holds a step that is not positive in {name}.", "calibrate or train again.")
     layers = []
-    for fields in description["layers"]:
+    for entry in description["layers"]:
         values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
         }
-        name = fields["name"]
+        name = entry.get("shares") or entry["name"]
         layers.append(Layer(**values, weight=tensors.get(f"weight:{name}"), bias=tensors.get(f"float_bias:{name}")))
     network = SimulatedNetwork(
         description["model"],
@@ -108,13 +107,15 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path
         layers,
         (int(description["frame_size"][0]), int(description["frame_size"][1])),
         description["weight_bits"],
-        {layer.name: tensors[f"weight_step:{layer.name}"] for layer in layers if layer.weight is not None},
+        {layer.name: tensors[f"weight_step:{layer.name}"] for layer in weight_layers(layers)},
         {name: Grid(**grid) for name, grid in description["grids"].items()},
-        {name: tensors[f"step:{name}"] for name in description["grids"]},
+        {name.removeprefix("step:"): value for name, value in tensors.items() if name.startswith("step:")},
     )
+    lost = set(network.owners.of.values()) - {name.removeprefix("step:") for name in tensors}
+    if lost:
+        raise KeyError(f"step:{min(lost)}")
     with torch.no_grad():
-        for layer in layers:
-            if layer.weight is not None:
-                network.biases[parameter_key(layer.name)].copy_(tensors[f"bias:{layer.name}"])
+        for layer in weight_layers(layers):
+            network.biases[parameter_key(layer.name)].copy_(tensors[f"bias:{layer.name}"])
     network.trained = bool(description.get("trained", False))
     return network.eval()

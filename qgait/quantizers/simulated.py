@@ -21,8 +21,10 @@ from qgait.fixedpoint import add_factors
 from qgait.models.layers import INPUT, Layer, activate, shapes
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import INPUT_GRID, INPUT_STEP, Grid, Recipe, weight_limit
-from qgait.quantizers.level_arithmetic import LevelArithmetic, has_table
+from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.power_tables import power_tables
 from qgait.quantizers.rounding import half_up, round_clip
+from qgait.quantizers.step_owners import StepOwners, has_table
 from qgait.quantizers.surrogates import Surrogates
 
 FRAMES_AT_ONCE = 32
@@ -32,7 +34,8 @@ class SimulatedNetwork(nn.Module):
     """A list of layers with learned steps. Parameters are float32 and named after the layers.
 
     ``weights[name]``, ``biases[name]``: the folded weights in real units; ``weight_steps[name]``: [O] of a
-    convolution, [P, O] of a part_linear; ``steps[tensor]``: scalar, or [P] for parts.
+    convolution, [P, O] of a part_linear; ``steps[tensor]``: scalar, or [P] for parts. What several layers share is
+    there once, under the name of the first: ``owners`` for steps, ``weight_owner`` for weights.
     ``grids[tensor]`` and ``weight_bits[name]`` are fixed. ``surrogates`` shape gradients and nothing else;
     ``trained`` says that the weights were trained on these grids and are no longer those of the float network.
     """
@@ -53,80 +56,101 @@ class SimulatedNetwork(nn.Module):
         self.grids, self.weight_bits = grids, weight_bits
         self.surrogates, self.trained = Surrogates(), False
         self.shapes = shapes(layers, frame_size)
+        self.owners = StepOwners(layers, self.shapes)
         self._by_name = {layer.name: layer for layer in layers}
-        computed = [layer for layer in layers if layer.weight is not None]
-        self.weights = parameters({layer.name: layer.weight for layer in computed})
-        self.biases = parameters({layer.name: initial_bias(layer) for layer in computed})
+        self.weights = parameters({layer.name: layer.weight for layer in weight_layers(layers)})
+        self.biases = parameters({layer.name: initial_bias(layer) for layer in weight_layers(layers)})
         self.weight_steps = parameters(weight_steps)
         self.steps = parameters(steps)
 
     # What the integer graph is made from -----------------------------------------------------------------------
 
-    def source(self, tensor: str) -> str | None:
-        """The quantized tensor whose codes ``tensor`` carries; None for the silhouette or a join of several."""
-        while tensor not in self.grids:
-            if tensor == INPUT or len(self._by_name[tensor].inputs) > 1:
-                return None
-            tensor = self._by_name[tensor].inputs[0]
-        return tensor
-
     def step(self, tensor: str) -> Tensor:
-        """The step of any tensor, float64: scalar, or [P] for parts."""
-        origin = self.source(tensor)
-        if origin is not None:
-            return parameter(self.steps, origin).double()
+        """The step of any tensor, float64: scalar of a map, [P] of parts."""
         if tensor == INPUT:
             return torch.tensor(np.float32(INPUT_STEP), dtype=torch.float64)
-        return torch.cat([self.step(name) for name in self._by_name[tensor].inputs])
+        is_parts = len(self.shapes[tensor.removesuffix(".pre")]) == 2
+        if tensor in self.owners.of:
+            value = parameter(self.steps, self.owners.of[tensor]).double()
+            return value.expand(self.shapes[tensor.removesuffix(".pre")][0]) if is_parts and not value.ndim else value
+        steps = [self.step(name) for name in self._by_name[tensor].inputs]
+        return torch.cat(steps) if is_parts else steps[0]
 
     def grid(self, tensor: str) -> Grid:
         """The grid of any tensor; what is joined has one grid."""
-        origin = self.source(tensor)
-        if origin is not None:
-            return self.grids[origin]
-        return INPUT_GRID if tensor == INPUT else self.grid(self._by_name[tensor].inputs[0])
+        origin = next(self.owners.origins(tensor))
+        return INPUT_GRID if origin == INPUT else self.grids[origin]
 
     def weight_levels(self, layer: Layer) -> Tensor:
         """Integer weights as float64, in the layer's own layout."""
         step = self._weight_step(layer)
         limit = weight_limit(self.weight_bits[layer.name])
-        return round_clip(parameter(self.weights, layer.name).double() / step, -limit, limit, self.surrogates.weights)
+        weight = parameter(self.weights, weight_owner(layer))
+        return round_clip(weight.double() / step, -limit, limit, self.surrogates.weights)
 
     def bias_levels(self, layer: Layer) -> Tensor:
         """Integer biases at scale s_in * s_w as float64: [O] or [P, O]."""
         scale = self.accumulator_step(layer)
-        return half_up(parameter(self.biases, layer.name).double() / scale)
+        return half_up(parameter(self.biases, weight_owner(layer)).double() / scale)
 
     def multiplier(self, layer: Layer) -> Tensor:
         """The integer rule's real multiplier, rounded to float32 once, returned as float64."""
         result = self.step(f"{layer.name}.pre" if has_table(layer) else layer.name)
         if layer.kind == "add":
             ka, kb = self.add_factors(layer)
-            a, b = (self.step(name) for name in layer.inputs)
-            real = (a / ka if ka >= kb else b / kb) / result
+            a, b = (only(self.step(name)) for name in layer.inputs)
+            real = (a / ka if ka >= kb else b / kb) / only(result)
+        elif layer.kind == "multiply":
+            a, gate = (self.step(name) for name in layer.inputs)
+            real = a * (gate if a.ndim else only(gate)) / result
         elif layer.kind == "strip_pool":
             real = self.step(layer.inputs[0]) / (self.strip_sizes(layer) * result)
+        elif layer.kind == "window_pool":
+            real = self.step(layer.inputs[0]) / (layer.size * result)
         else:
             real = self.accumulator_step(layer) / (result.unsqueeze(-1) if result.ndim else result)
         return real.float().double()
 
     def add_factors(self, layer: Layer) -> tuple[int, int]:
         """The integers that bring both operands of a residual addition to one scale."""
-        a, b = (float(self.step(name).detach()) for name in layer.inputs)
+        a, b = (float(only(self.step(name)).detach()) for name in layer.inputs)
         return add_factors(a, b)
 
     def strip_sizes(self, layer: Layer) -> Tensor:
         """Codes in each part's strip, float64 [P]."""
         _, height, width = self.shapes[layer.inputs[0]]
         sizes = [torch.full((bins,), height * width / bins, dtype=torch.float64) for bins in layer.bins]
-        return torch.cat(sizes).to(parameter(self.steps, layer.name).device)
+        return torch.cat(sizes).to(self.step(layer.name).device)
 
-    def table_levels(self, layer: Layer, levels: Tensor) -> Tensor:
-        """The activation from pre-activation levels to activation levels, in the dtype of ``levels``; no gradient."""
-        ratio = self.step(f"{layer.name}.pre") / self.step(layer.name)
-        grid = self.grids[layer.name]
-        exact = activate(levels.double() * ratio, layer.activation)
-        return torch.clamp(torch.floor(exact + 0.5), grid.min_level, grid.max_level).to(levels.dtype)
+    def power_tables(self, layer: Layer) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Powers [R, 256] by code and thresholds [R, hi - lo] of a generalized mean."""
+        source, width = layer.inputs[0], self.shapes[layer.inputs[0]][2]
+        return power_tables(
+            self.grid(source),
+            float(self.step(source).detach()),
+            self.grid(layer.name),
+            self.step(layer.name).detach().cpu().numpy(),
+            [rows * width for rows in layer.rows],
+            layer.powers,
+        )
+
+    def table_levels(self, layer: Layer) -> Tensor:
+        """The levels behind the layer's table, float64 [256] by the code before it; no gradient."""
+        source, grid = f"{layer.name}.pre", self.grids[layer.name]
+        levels = torch.arange(-128, 128, dtype=torch.float64) - self.grids[source].zero_point
+        inner, outer = (value.detach().cpu() for value in self.table_scales(layer))
+        exact = activate(levels * inner, layer.activation) * outer
+        return torch.clamp(torch.floor(exact + 0.5), grid.min_level, grid.max_level)
+
+    def table_scales(self, layer: Layer) -> tuple[Tensor, Tensor]:
+        """What a table multiplies by before and behind its activation, float64 scalars.
+
+        A leaky ReLU needs the ratio of the two steps alone.
+        """
+        before, behind = only(self.step(f"{layer.name}.pre")), only(self.step(layer.name))
+        if layer.activation == "leaky_relu":
+            return before / behind, torch.ones_like(behind)
+        return before, 1 / behind
 
     # Execution -------------------------------------------------------------------------------------------------
 
@@ -162,8 +186,7 @@ class SimulatedNetwork(nn.Module):
 
         def observe(name: str, value: Tensor) -> None:
             array = (value + self.grid(name).zero_point).numpy().astype(np.int8)
-            if array.ndim == 5:
-                array = array[0]
+            array = array.reshape(-1, *self.shapes[name.removesuffix(".pre")])
             codes[name] = array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
 
         with torch.inference_mode():
@@ -172,12 +195,27 @@ class SimulatedNetwork(nn.Module):
         return codes
 
     def _weight_step(self, layer: Layer) -> Tensor:
-        step = parameter(self.weight_steps, layer.name).double()
+        step = parameter(self.weight_steps, weight_owner(layer)).double()
         return step.view(-1, 1, 1, 1) if layer.kind == "conv" else step.unsqueeze(1)
 
     def accumulator_step(self, layer: Layer) -> Tensor:
         step = self.step(layer.inputs[0])
-        return (step.unsqueeze(-1) if step.ndim else step) * parameter(self.weight_steps, layer.name).double()
+        return (step.unsqueeze(-1) if step.ndim else step) * parameter(self.weight_steps, weight_owner(layer)).double()
+
+
+def weight_owner(layer: Layer) -> str:
+    """The layer whose weight, bias and weight steps ``layer`` has: itself, or the one that it shares them with."""
+    return layer.shares or layer.name
+
+
+def weight_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with a weight of their own."""
+    return [layer for layer in layers if layer.weight is not None and not layer.shares]
+
+
+def only(step: Tensor) -> Tensor:
+    """The one step of a map, or of parts that share it."""
+    return step[0] if step.ndim else step
 
 
 def initial_bias(layer: Layer) -> Tensor:

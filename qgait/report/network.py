@@ -6,14 +6,36 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qgait.export.graph import Add, Concat, Conv2d, FrameMax, Graph, MaxPool2d, Op, PartLinear, StripPool, Table
+from qgait.export.graph import (
+    Add,
+    Concat,
+    Conv2d,
+    FrameMax,
+    FrameWindow,
+    Graph,
+    MaxPool2d,
+    Multiply,
+    Op,
+    PartLinear,
+    PowerPool,
+    RowSlice,
+    StripPool,
+    Table,
+    WindowMax,
+    WindowPool,
+)
+from qgait.export.timing import macs_of_frame
+from qgait.runtime.memory_plan import state_bytes
+from qgait.runtime.schedule import schedule
 
 
 @dataclass(frozen=True)
 class Box:
     """One layer: an operator, with the table behind it where it has one. ``inputs`` are box numbers, -1 the silhouette.
 
-    ``scale`` is [smallest, largest] over the parts; ``weight_bits`` is None where there are no weights.
+    ``scale`` is [smallest, largest] over the parts; ``weight_bits`` is None where there are no weights. ``macs`` are
+    those of a frame (the mean over a long clip) or of an embedding. ``every``: it makes one value in so many frames;
+    ``kept``: so many of its values are kept from one frame to the next.
     """
 
     name: str
@@ -27,12 +49,14 @@ class Box:
     macs: int
     weights: int
     per_frame: bool
-    is_state: bool
+    every: int
+    kept: int
 
 
 def boxes(graph: Graph, weight_bits: dict[str, int]) -> list[Box]:
     """The layers of ``graph`` in the order in which they run: those of a frame, then those of an embedding."""
     order = [*graph.frame_ops(), *graph.clip_ops()]
+    times = schedule(graph)
     number: dict[str, int] = {graph.input: -1}
     result: list[Box] = []
     for op in order:
@@ -43,6 +67,7 @@ def boxes(graph: Graph, weight_bits: dict[str, int]) -> list[Box]:
         tail = next((table for table in graph.readers(op.output) if isinstance(table, Table)), None)
         merged = tail is not None and _is_tail(graph, tail)
         out = graph.tensors[tail.output if tail is not None and merged else op.output]
+        every = times.series[out.name].stride if out.name in times.series else 1
         scale = [float(out.scale.min()), float(out.scale.max())]
         result.append(
             Box(
@@ -54,27 +79,35 @@ def boxes(graph: Graph, weight_bits: dict[str, int]) -> list[Box]:
                 weight_bits=weight_bits.get(op.name),
                 scale=(scale[0], scale[1]),
                 zero_point=out.zero_point,
-                macs=graph.macs_of(op),
+                macs=graph.macs_of(op) // every,
                 weights=op.weight.size if isinstance(op, (Conv2d, PartLinear)) else 0,
                 per_frame=graph.tensors[op.inputs[0]].per_frame,
-                is_state=isinstance(op, FrameMax),
+                every=every,
+                kept=1 if isinstance(op, FrameMax) else times.rings.get(out.name, 0),
             )
         )
     return result
 
 
 def describe(graph: Graph, weight_bits: dict[str, int]) -> dict[str, Any]:
-    """The network as plain data: its boxes and what it costs."""
-    frame_macs, clip_macs = graph.macs()
-    source = graph.tensors[graph.input]
+    """The network as plain data: its boxes, what it costs, and what it keeps from one frame to the next."""
+    source, times = graph.tensors[graph.input], schedule(graph)
     return {
         "model": graph.model,
         "bits": graph.bits,
         "operators": len(graph.ops),
         "parameters": graph.parameters(),
-        "macs_per_frame": frame_macs,
-        "macs_per_embedding": clip_macs,
-        "input": {"shape": list(source.shape), "scale": float(source.scale), "zero_point": source.zero_point},
+        "macs_per_frame": macs_of_frame(graph),
+        "macs_per_embedding": graph.macs()[1],
+        "state_bytes": state_bytes(graph),
+        "delay": times.delay,
+        "min_frames": graph.min_frames,
+        "input": {
+            "shape": list(source.shape),
+            "scale": float(source.scale),
+            "zero_point": source.zero_point,
+            "kept": times.rings.get(graph.input, 0),
+        },
         "boxes": [asdict(box) for box in boxes(graph, weight_bits)],
     }
 
@@ -101,13 +134,33 @@ def _what(op: Op) -> str:
             return f"{op.kernel}×{op.kernel} max pool"
         case Add():
             return "sum of two branches"
+        case Multiply():
+            return "product with a gate"
+        case RowSlice():
+            return f"rows {op.start} to {op.stop - 1}"
         case FrameMax():
             return "running max over the frames"
+        case FrameWindow() | WindowMax() | WindowPool():
+            return _window(op)
         case StripPool():
-            return f"{' + '.join(map(str, op.bins))} strips, mean + max"
+            kind = "mean + max" if op.kind == "mean_max" else op.kind
+            return f"{' + '.join(map(str, op.bins))} {'strip' if op.bins == (1,) else 'strips'}, {kind}"
+        case PowerPool():
+            regions = "each row" if set(op.rows) == {1} else f"regions of {' + '.join(map(str, op.rows))} rows"
+            return f"generalized mean of {regions}"
         case PartLinear():
             parts, inputs, outputs = op.weight.shape
-            return f"{parts} matrices, {inputs} → {outputs}"
+            return f"{parts} {'matrix' if parts == 1 else 'matrices'}, {inputs} → {outputs}"
         case Concat():
-            return "join of parts"
-    return type(op).__name__
+            return "join of parts or rows"
+    raise TypeError(f"the operator {op.name} has no name for people")
+
+
+def _window(op: FrameWindow | WindowMax | WindowPool) -> str:
+    stride = "" if isinstance(op, WindowPool) or op.stride == 1 else f", stride {op.stride}"
+    match op:
+        case FrameWindow():
+            return f"{op.size} neighbours in time side by side{stride}"
+        case WindowMax():
+            return f"max of {op.size} neighbours in time{stride}"
+    return f"mean + max of {op.size} neighbours in time"

@@ -22,7 +22,7 @@ from qgait.runtime.targets import Target
 if TYPE_CHECKING:
     from qgait.export.graph import Graph
 
-FORMAT, VERSION = "qgait-bundle", 1
+FORMAT, VERSION = "qgait-bundle", 2
 MANIFEST = "manifest.json"
 TRACER = "debug/gait-trace"
 AGAIN = "compile it again (qgait compile)."

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import qgait
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.export.timing import macs_of_frame
 from qgait.runtime.bundle import FORMAT, MANIFEST, TRACER, VERSION, Bundle, read_manifest, sign
 from qgait.runtime.glue import glue
 from qgait.runtime.link import Linker
@@ -79,7 +80,6 @@ def manifest(program: Program, memory: MemoryPlan, selftest_frames: list[int]) -
     """Everything in manifest.json but the list of files and the checksum."""
     graph, target = program.graph, program.target
     embedding = graph.tensors[graph.output]
-    frame_macs, embedding_macs = graph.macs()
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -94,11 +94,18 @@ def manifest(program: Program, memory: MemoryPlan, selftest_frames: list[int]) -
             "scales": [float(s) for s in np.broadcast_to(embedding.scale, embedding.shape[:1])],
             "zero_point": embedding.zero_point,
         },
-        "macs": {"frame": frame_macs, "embedding": embedding_macs},
+        "macs": {"frame": macs_of_frame(graph), "embedding": graph.macs()[1]},
+        "timing": {
+            "min_frames": memory.schedule.min_frames,
+            "delay": memory.schedule.delay,
+            "stride": memory.schedule.stride,
+        },
         "memory": {
             "arena_bytes": memory.arena_bytes,
             "header_bytes": HEADER_BYTES,
+            "state_bytes": memory.state_bytes,
             "state": list(memory.state),
+            "rings": memory.schedule.rings,
             "tensors": {
                 name: {"offset": offset, "shape": list(graph.tensors[name].shape)}
                 for name, offset in memory.tensors.items()

@@ -170,7 +170,7 @@ def _float_layers(path: Path):  # type: ignore[no-untyped-def]
             )
         return network.model, network.layers
     from qgait.models import checkpoint
-    from qgait.models.layers import describe
+    from qgait.models.backbone import describe
 
     model = checkpoint.load(path, None)
     return model.name, describe(model)

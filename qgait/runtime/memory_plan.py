@@ -6,10 +6,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qgait.export.graph import FrameMax
+from qgait.export.graph import FrameMax, Graph
+from qgait.runtime.schedule import Schedule, schedule
 from qgait.runtime.tvm.program import SILHOUETTE, Kernel, Program
+from qgait.runtime.views import ALIGNMENT
 
-ALIGNMENT = 64  # bytes; a cache line, and more than any vector load asks for
 HEADER_BYTES = 64  # what the library itself remembers between calls
 SHUFFLES = 400
 
@@ -32,9 +33,12 @@ class Buffer:
 class MemoryPlan:
     """Offsets in bytes from the aligned start of the arena, all multiples of ``ALIGNMENT``.
 
-    ``tensors`` has every tensor that a kernel writes, ``scratch`` the working memory of a kernel by its symbol.
-    The header comes first, then the running maxima up to ``state_end``, then what frame and clip kernels share up to
-    ``size``. The arena that a caller gives is ``ALIGNMENT - 1`` bytes larger, so that it may start anywhere.
+    ``tensors`` has every tensor that kernels read or write, ``scratch`` the working memory of a kernel by its symbol.
+    The header comes first, then the first frames at ``frames_at`` where a short clip is repeated, then what is kept
+    from frame to frame: the running maxima (``state``) and the rings, in which a value takes ``rings[tensor]`` bytes.
+    That ends at ``state_end``. Where an embedding runs steps of its own, a copy of what is kept follows, ``copy``
+    bytes further on (0: no copy). What frame and clip kernels share is last, up to ``size``.
+    The arena that a caller gives is ``ALIGNMENT - 1`` bytes larger, so that it may start anywhere.
     """
 
     tensors: dict[str, int]
@@ -42,11 +46,21 @@ class MemoryPlan:
     state: tuple[str, ...]
     state_end: int
     size: int
+    schedule: Schedule
+    rings: dict[str, int]
+    frames_at: int
+    kept_at: int
+    copy: int
 
     @property
     def arena_bytes(self) -> int:
         """What ``gait_arena_size()`` answers."""
         return self.size + ALIGNMENT - 1
+
+    @property
+    def state_bytes(self) -> int:
+        """What has to survive from one call to the next, the header included."""
+        return self.state_end
 
 
 def aligned(size: int) -> int:
@@ -96,64 +110,84 @@ def plan(program: Program) -> MemoryPlan:
     """Places the tensors and the scratch memory of ``program``.
 
     Frame and clip kernels never run at the same time and pass nothing but the running maxima on, so both use the
-    same bytes behind the maxima.
+    same bytes behind what is kept.
     """
-    state = state_tensors(program)
-    tensors: dict[str, int] = {}
+    times = schedule(program.graph)
+    tensors, kept_at, state_end = _kept(program.graph, times)
+    state = tuple(name for name in tensors if name not in times.rings)
+    rings = {name: aligned(program.graph.tensors[name].size) for name in times.rings}
     scratch: dict[str, int] = {}
-    end = HEADER_BYTES
-    for name in state:
-        tensors[name] = end
-        end += aligned(program.graph.tensors[name].size)
-    state_end = end
-    size = end
+    copy = state_end - kept_at if times.needs_copy else 0
+    shared = size = state_end + copy
     for kernels in (program.frame, program.clip):
-        buffers, shares = _buffers(program, kernels, state)
+        buffers, shares = _buffers(program, kernels, {*state, *rings})
         offsets, used = pack(buffers)
         for kernel in kernels:
             if kernel.scratch_bytes:
-                scratch[kernel.symbol] = state_end + offsets[_scratch(kernel)]
+                scratch[kernel.symbol] = shared + offsets[_scratch(kernel)]
         for name, owner in shares.items():
-            tensors[name] = state_end + offsets[owner]
-        size = max(size, state_end + used)
-    return MemoryPlan(tensors, scratch, state, state_end, size)
+            tensors[name] = shared + offsets[owner]
+        size = max(size, shared + used)
+    for name, view in program.views.items():
+        tensors[name] = tensors[view.base] + view.offset
+    return MemoryPlan(tensors, scratch, state, state_end, size, times, rings, HEADER_BYTES, kept_at, copy)
 
 
-def state_tensors(program: Program) -> tuple[str, ...]:
-    """The running maxima in the order in which a frame updates them."""
-    maxima = {op.output for op in program.graph.ops if isinstance(op, FrameMax)}
-    return tuple(kernel.output for kernel in program.frame if kernel.output in maxima)
+def state_bytes(graph: Graph) -> int:
+    """What a compiled ``graph`` remembers from one call to the next, on every target; needs no compiler."""
+    return _kept(graph, schedule(graph))[2]
+
+
+def _kept(graph: Graph, times: Schedule) -> tuple[dict[str, int], int, int]:
+    """Offsets of the maxima in the order in which a frame updates them, and of the rings; where they begin and end."""
+    begin = end = HEADER_BYTES + aligned(times.stored_frames * graph.tensors[graph.input].size)
+    offsets: dict[str, int] = {}
+    maxima = {op.output: 1 for op in graph.ops if isinstance(op, FrameMax)}
+    for name, depth in {**maxima, **times.rings}.items():
+        offsets[name] = end
+        end += depth * aligned(graph.tensors[name].size)
+    return offsets, begin, end
 
 
 def _scratch(kernel: Kernel) -> str:
     return f"scratch of {kernel.symbol}"
 
 
-def _buffers(
-    program: Program, kernels: tuple[Kernel, ...], state: tuple[str, ...]
-) -> tuple[list[Buffer], dict[str, str]]:
-    """The buffers of one phase, and for every tensor the name of the buffer that it lives in."""
-    last = {name: step for step, kernel in enumerate(kernels) for name in kernel.inputs}
-    last[program.graph.output] = len(kernels)  # the embedding is copied to the caller after the last kernel
+def _buffers(program: Program, kernels: tuple[Kernel, ...], kept: set[str]) -> tuple[list[Buffer], dict[str, str]]:
+    """The buffers of one phase, and for every tensor but those that are kept the buffer that it lives in."""
+    owner = program.owner
+    last = {owner(name): step for step, kernel in enumerate(kernels) for name in kernel.inputs}
+    last[owner(program.graph.output)] = len(kernels)  # the embedding is copied to the caller after the last kernel
     shares: dict[str, str] = {}
     buffers: dict[str, Buffer] = {}
     for step, kernel in enumerate(kernels):
-        if kernel.output not in state:
-            size, end = program.graph.tensors[kernel.output].size, last.get(kernel.output, step)
-            over = kernel.in_place
-            # a convolution whose shortcut is its own input still reads the neighbours of what it has written
-            if over is not None and (last[over] > step or kernel.inputs.count(over) > 1):
-                over = None
-            owner = None if over is None else shares.get(over)
-            if owner is None or buffers[owner].size < size:
-                shares[kernel.output] = kernel.output
-                buffers[kernel.output] = Buffer(kernel.output, size, step, end)
+        name = owner(kernel.output)
+        if name not in kept and name not in shares:
+            size, end = program.graph.tensors[name].size, last.get(name, step)
+            over = _overwritten(program, kernel, last, step)
+            place = None if over is None else shares.get(over)
+            if place is None or buffers[place].size < size:
+                shares[name] = name
+                buffers[name] = Buffer(name, size, step, end)
             else:
-                shares[kernel.output] = owner
-                buffers[owner] = Buffer(owner, buffers[owner].size, buffers[owner].first, max(end, step))
+                shares[name] = place
+                buffers[place] = Buffer(place, buffers[place].size, buffers[place].first, max(end, step))
         if kernel.scratch_bytes:
             buffers[_scratch(kernel)] = Buffer(_scratch(kernel), kernel.scratch_bytes, step, step)
-    missing = {name for kernel in kernels for name in kernel.inputs} - shares.keys() - set(state) - {SILHOUETTE}
+    read = {owner(name) for kernel in kernels for name in kernel.inputs}
+    missing = read - shares.keys() - kept - {SILHOUETTE}
     if missing:
         raise ValueError(f"no kernel writes {', '.join(sorted(missing))}")
     return list(buffers.values()), shares
+
+
+def _overwritten(program: Program, kernel: Kernel, last: dict[str, int], step: int) -> str | None:
+    """The input whose memory the result may take: nobody reads it later, and the kernel itself reads it only once.
+
+    A convolution whose shortcut is its own input still reads the neighbours of what it has written.
+    """
+    over = kernel.in_place
+    if over is None or {over, kernel.output} & program.views.keys():
+        return None
+    once = [program.owner(name) for name in kernel.inputs].count(over) == 1
+    return over if once and last[over] == step else None

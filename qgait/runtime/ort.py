@@ -58,15 +58,24 @@ class OnnxRuntime:
     def trace(self, clip: NDArray[np.uint8]) -> dict[str, Codes]:
         """Every tensor of the graph for one clip, by name, in the reference's layout.
 
-        Frame tensors are [frames, H, W, C] or [frames, P, C], clip tensors [1, ...].
+        Frame tensors are [values, H, W, C] or [values, P, C], clip tensors [1, ...]. A simplified file lacks those of
+        layers that change nothing, such as a window of one value.
         """
         values = _run(self._tracing_session, clip)
+        return {name: _channels_last(codes) for name, codes in zip(self._traced, values, strict=True)}
+
+    @functools.cached_property
+    def _traced(self) -> list[str]:
+        """The tensors of the graph that the file computes, in execution order."""
+        from qgait.export.onnx_names import value_name
+
+        made = {output for node in self._model.graph.node for output in node.output}
         names = [self.graph.input, *(op.output for op in self.graph.ops)]
-        return {name: _channels_last(codes) for name, codes in zip(names, values, strict=True)}
+        return [name for name in names if value_name(self.graph, name) in made]
 
     @functools.cached_property
     def _tracing_session(self) -> Any:
-        """A copy of the model whose outputs are all tensors of the graph, in execution order."""
+        """A copy of the model whose outputs are the traced tensors."""
         import onnx
 
         from qgait.export.onnx_names import value_name
@@ -74,7 +83,7 @@ class OnnxRuntime:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         del model.graph.output[:]
-        for tensor in (self.graph.input, *(op.output for op in self.graph.ops)):
+        for tensor in self._traced:
             name = value_name(self.graph, tensor)
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, None))
         return _session(model.SerializeToString(), self._level, self._threads)

@@ -1,7 +1,8 @@
 """The integer graph in numpy: the definition that every other runtime is compared with.
 
 Convolutions and matrix products run in float64 on integer values. All partial sums stay below 2**53, so the results
-are exact integers, and BLAS makes them fast enough for whole data sets.
+are exact integers, and BLAS makes them fast enough for whole data sets. A clip goes through operator by operator: a
+tensor of a frame is its whole series, one value a row; windows (``qgait.runtime.reference_windows``) look along it.
 """
 
 from __future__ import annotations
@@ -17,16 +18,24 @@ from qgait.export.graph import (
     Concat,
     Conv2d,
     FrameMax,
+    FrameWindow,
     Graph,
     MaxPool2d,
+    Multiply,
     Op,
     PartLinear,
+    PowerPool,
     Requant,
+    RowSlice,
     StripPool,
     Table,
     Tensor,
+    WindowMax,
+    WindowPool,
 )
+from qgait.export.timing import repeated
 from qgait.fixedpoint import requantize
+from qgait.runtime.reference_windows import frame_window, window_max, window_pool_sums
 
 Codes = NDArray[np.int8]
 FRAMES_AT_ONCE = 8  # bounds the im2col buffer: 8 frames of GaitBase's widest layer are 100 MB
@@ -87,7 +96,9 @@ def strip_pool(op: StripPool, x: Codes, source: Tensor, result: Tensor) -> Codes
     for bins in op.bins:
         strips = x.reshape(n, bins, height // bins * width, channels).astype(np.int64)
         count = strips.shape[2]
-        parts.append(strips.sum(axis=2) + count * strips.max(axis=2) - 2 * count * source.zero_point)
+        parts.append(strips.sum(axis=2) - count * source.zero_point)
+        if op.kind == "mean_max":
+            parts[-1] += count * (strips.max(axis=2) - source.zero_point)
     return _requantized(np.concatenate(parts, axis=1), op.requant, result)
 
 
@@ -97,12 +108,48 @@ def part_linear(op: PartLinear, x: Codes, source: Tensor, result: Tensor) -> Cod
     return _requantized(acc, op.requant, result)
 
 
+def power_pool(op: PowerPool, x: Codes, result: Tensor) -> Codes:
+    """[n, H, W, C] -> [n, R, C]."""
+    parts = []
+    for region, powers, thresholds in zip(
+        np.split(x, np.cumsum(op.rows)[:-1], 1), op.powers, op.thresholds, strict=True
+    ):
+        acc = powers[region.astype(np.int16) + 128].sum(axis=(1, 2), dtype=np.int64)
+        parts.append(result.lo + np.searchsorted(thresholds, acc, side="right"))
+    return np.stack(parts, axis=1).astype(np.int8)
+
+
+def multiply(op: Multiply, a: Codes, b: Codes, source_a: Tensor, source_b: Tensor, result: Tensor) -> Codes:
+    """Two tensors of one shape, or maps [n, H, W, C] and [n, 1, C]."""
+    factor = b.astype(np.int64) - source_b.zero_point
+    if b.ndim < a.ndim:
+        factor = factor[:, np.newaxis]
+    return _requantized((a.astype(np.int64) - source_a.zero_point) * factor, op.requant, result)
+
+
 def _requantized(acc: NDArray[np.generic], requant: Requant, result: Tensor) -> Codes:
     return requantize(acc.astype(np.int64), requant.multiplier, requant.shift, result.zero_point, result.lo, result.hi)
 
 
 def execute(graph: Graph, op: Op, inputs: list[Codes]) -> Codes:
-    """One operator on batched inputs [n, ...]; a FrameMax takes n frames to 1 clip."""
+    """One operator on whole series [n, ...]: windows make their own number of values, a FrameMax one."""
+    source, result = graph.tensors[op.inputs[0]], graph.tensors[op.output]
+    match op:
+        case FrameMax():
+            return inputs[0].max(axis=0, keepdims=True)
+        case FrameWindow():
+            return frame_window(op, inputs[0], source)
+        case WindowMax():
+            return window_max(op, inputs[0])
+        case WindowPool():
+            return _requantized(window_pool_sums(op, inputs[0], source), op.requant, result)
+    starts = range(0, len(inputs[0]), FRAMES_AT_ONCE)
+    parts = [_values(graph, op, [codes[start : start + FRAMES_AT_ONCE] for codes in inputs]) for start in starts]
+    return np.concatenate(parts)
+
+
+def _values(graph: Graph, op: Op, inputs: list[Codes]) -> Codes:
+    """An operator that makes one value of one value, on some values of a series."""
     sources = [graph.tensors[name] for name in op.inputs]
     result = graph.tensors[op.output]
     match op:
@@ -114,20 +161,29 @@ def execute(graph: Graph, op: Op, inputs: list[Codes]) -> Codes:
             return max_pool2d(op, inputs[0], sources[0], result)
         case Add():
             return add(op, inputs[0], inputs[1], sources[0], sources[1], result)
-        case FrameMax():
-            return inputs[0].max(axis=0, keepdims=True)
+        case Multiply():
+            return multiply(op, inputs[0], inputs[1], sources[0], sources[1], result)
         case StripPool():
             return strip_pool(op, inputs[0], sources[0], result)
+        case PowerPool():
+            return power_pool(op, inputs[0], result)
         case PartLinear():
             return part_linear(op, inputs[0], sources[0], result)
         case Concat():
             return np.concatenate(inputs, axis=1)
+        case RowSlice():
+            return inputs[0][:, op.start : op.stop]
     raise TypeError(f"the reference has no {type(op).__name__}")
 
 
+def whole_clip(graph: Graph, clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frames that are computed: ``clip``, repeated end to end when it is shorter than the graph needs."""
+    return np.tile(clip, (repeated(len(clip), graph.min_frames) // len(clip), 1, 1))
+
+
 def trace(graph: Graph, clip: NDArray[np.uint8]) -> dict[str, Codes]:
-    """Every tensor of one clip [frames, H, W]: frame tensors [frames, ...], clip tensors [1, ...]."""
-    tensors = {graph.input: input_codes(clip)}
+    """Every tensor of one clip [frames, H, W]: frame tensors are series [values, ...], clip tensors [1, ...]."""
+    tensors = {graph.input: input_codes(whole_clip(graph, clip))}
     for op in graph.ops:
         tensors[op.output] = execute(graph, op, [tensors[name] for name in op.inputs])
     return tensors
@@ -140,20 +196,17 @@ class Reference:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._maxima = [op.output for op in graph.frame_ops() if isinstance(op, FrameMax)]
+        self._last_reader = {name: op for op in graph.ops for name in op.inputs}
 
     def embed(self, clip: NDArray[np.uint8]) -> Codes:
-        """Embedding codes [P, C] of one clip [frames, H, W], in constant memory."""
-        running: dict[str, Codes] = {}
-        for start in range(0, len(clip), FRAMES_AT_ONCE):
-            part = {self.graph.input: input_codes(clip[start : start + FRAMES_AT_ONCE])}
-            for op in self.graph.frame_ops():
-                part[op.output] = execute(self.graph, op, [part[name] for name in op.inputs])
-            for name in self._maxima:
-                running[name] = np.maximum(running[name], part[name]) if name in running else part[name]
-        for op in self.graph.clip_ops():
-            running[op.output] = execute(self.graph, op, [running[name] for name in op.inputs])
-        return running[self.graph.output][0]
+        """Embedding codes [P, C] of one clip [frames, H, W]; memory holds the series that are still to be read."""
+        live = {self.graph.input: input_codes(whole_clip(self.graph, clip))}
+        for op in self.graph.ops:
+            live[op.output] = execute(self.graph, op, [live[name] for name in op.inputs])
+            for name in set(op.inputs):
+                if self._last_reader[name] is op:
+                    del live[name]
+        return live[self.graph.output][0]
 
     def trace(self, clip: NDArray[np.uint8]) -> dict[str, Codes]:
         """Every tensor of one clip."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from qgait.data import opengait
 from qgait.data.silhouettes import threshold
 from qgait.evaluation.protocols import check_protocol, evaluate
+from qgait.models.backbone import Backbone
 from qgait.models.embedding import embed_clip
-from qgait.models.layers import Backbone
 from qgait.quantizers.simulated import FRAMES_AT_ONCE, SimulatedNetwork
 from qgait.training.distributed import everyones, rank, world
 

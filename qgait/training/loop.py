@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from qgait.data import opengait
 from qgait.data.silhouette_cache import SilhouetteCache
+from qgait.models.backbone import Backbone
 from qgait.models.checkpoint import save
 from qgait.models.identify import check_names
-from qgait.models.layers import Backbone
 from qgait.training import distributed
 from qgait.training.objective import shared_terms
 from qgait.training.optimization import build_optimizer, learning_rate
@@ -130,7 +130,9 @@ class _FloatTask:
 
 def _memory_format(model: Backbone) -> torch.memory_format:
     """Channels last is a third faster, but in torch 2.13 the CPU gradient of a strided 1 x 1 convolution with fewer
-    than 16 channels then writes outside its memory.
+    than 16 channels then writes outside its memory. Convolutions over time have no such format.
     """
+    if any(isinstance(m, nn.Conv3d) for m in model.modules()):
+        return torch.contiguous_format
     strided = any(m.kernel_size == (1, 1) and m.stride != (1, 1) for m in model.modules() if isinstance(m, nn.Conv2d))
     return torch.contiguous_format if strided else torch.channels_last

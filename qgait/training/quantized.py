@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qgait.calibration.calibrate import FRAMES, calibrate
+from qgait.calibration.calibrate import calibrate, some_frames
 from qgait.data import opengait
 from qgait.data.selection import load_clips, spread
 from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.data.silhouettes import cut
 from qgait.losses.inter_class_distance import distance_correlation
-from qgait.models.layers import Backbone, Layer, describe
+from qgait.models.backbone import Backbone, describe
+from qgait.models.layers import Layer
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
 from qgait.quantizers.simulated import SimulatedNetwork
@@ -67,7 +68,7 @@ def train_quantized(
     """Trains a network on integer grids that starts as ``model`` and is guided by it; ``model`` is left as it was.
 
     ``recipe`` gives the bits and ``settings.first_last`` those of the first and the last layer.
-    If ``model`` has a classifier (BNNecks), a copy of it is trained along with cross-entropy; it is not exported, and
+    If ``model`` has a classifier, a copy of it is trained along with cross-entropy; it is not exported, and
     its own batch norm goes on as in float training.
     Writes ``out/model.safetensors`` at the end, and ``out/quantized.pt`` at the start, every ``settings.save_every``
     iterations and at the end: with ``resume`` the run goes on from there to the same losses. ``out/log.csv``,
@@ -140,11 +141,11 @@ def _begin(
 
 
 def _correlation(network: SimulatedNetwork, teacher: Backbone, examples: _Examples, device: str) -> tuple[float, float]:
-    """Of whole clips' distances between people, from evenly spaced frames as in calibration."""
+    """Of whole clips' distances between people, from the frames that calibration looks at."""
     ours, theirs = [], []
-    evenly = [clip[np.linspace(0, len(clip) - 1, FRAMES).round().astype(int)] for clip in examples.clips]
+    chosen = [some_frames(network.layers, clip) for clip in examples.clips]
     with torch.no_grad():
-        for part in torch.from_numpy(np.stack(evenly)).to(device).split(CLIPS_AT_ONCE):
+        for part in torch.from_numpy(np.stack(chosen)).to(device).split(CLIPS_AT_ONCE):
             ours.append(embed(network, part))
             theirs.append(teacher(part.float() / 255))
     return distance_correlation(torch.cat(ours).cpu(), torch.cat(theirs).cpu(), examples.labels)

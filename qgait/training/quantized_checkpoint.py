@@ -14,7 +14,8 @@ from torch import nn
 from qgait.calibration.calibrate import weight_bits
 from qgait.errors import QgaitError
 from qgait.models import checkpoint
-from qgait.models.layers import Backbone, Layer
+from qgait.models.backbone import Backbone
+from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.training.settings import QuantizedSettings
@@ -96,7 +97,8 @@ def restore(content: dict[str, Any], model: Backbone, layers: list[Layer], recip
 
 def classifier(model: Backbone) -> nn.Module | None:
     """A copy of the float network's classifier, in training mode; None where it has none."""
-    return copy.deepcopy(model.BNNecks).train() if hasattr(model, "BNNecks") else None
+    head = model.head()
+    return None if head is None else copy.deepcopy(head).train()
 
 
 def fingerprint(model: nn.Module) -> str:

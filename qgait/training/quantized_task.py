@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qgait.losses.inter_class_distance import inter_class_distance_loss
-from qgait.models.layers import Backbone
+from qgait.models.backbone import Backbone
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.training import distributed, quantized_checkpoint
 from qgait.training.objective import shared_terms

@@ -11,7 +11,7 @@ from qgait.data import opengait
 from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.errors import QgaitError
 from qgait.models import checkpoint
-from qgait.models.layers import Backbone
+from qgait.models.backbone import Backbone
 from qgait.training import distributed
 from qgait.training.batches import Batches
 from qgait.training.settings import QuantizedSettings, Settings
@@ -39,9 +39,9 @@ def open_batches(
 
 def check_classifier(model: Backbone, people: int) -> None:
     """QgaitError unless the classifier, if there is one, has as many classes as the data have people."""
-    weight = model.state_dict().get("BNNecks.fc_bin")
-    if weight is not None and weight.shape[2] != people:
-        problem = f"The classifier of {model.name} has {weight.shape[2]} classes; the data have {people} people."
+    head = model.head()
+    if head is not None and head.fc_bin.shape[2] != people:
+        problem = f"The classifier of {model.name} has {head.fc_bin.shape[2]} classes; the data have {people} people."
         fix = "train on the people it knows (--partition), or without it: --set losses.cross_entropy.weight=0."
         raise QgaitError(problem, fix)
 

@@ -10,7 +10,7 @@ import torch
 
 from qgait.fixedpoint import MAX_ACCUMULATOR
 from qgait.quantizers.grid import weight_limit
-from qgait.quantizers.simulated import SimulatedNetwork, parameter, parameter_key
+from qgait.quantizers.simulated import SimulatedNetwork, parameter, parameter_key, weight_layers, weight_owner
 
 SMALLEST = 1e-8
 SMALLEST_MULTIPLIER = 2.0**-31  # the integer rule's largest shift is good for half of it
@@ -20,20 +20,22 @@ LARGEST_BIAS = MAX_ACCUMULATOR // 4  # in levels; what is left is more than the 
 def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, float]:
     """LSQ's ``1 / sqrt(N * Qp)`` for every step parameter, by its name in ``network``.
 
-    N counts the weights of a channel or the features of one frame (of one part) that share the step; Qp is the largest
-    level. With ``learns_clips`` activations follow PACT, whose parameter is the clip ``alpha = step * Qp``: moving
-    alpha by its own gradient moves the step by the step's gradient over Qp squared.
+    N counts the weights of a channel or the features of one frame (of one part) in the tensor that the step is named
+    by; Qp is the largest level. With ``learns_clips`` activations follow PACT, whose parameter is the clip
+    ``alpha = step * Qp``: moving alpha by its own gradient moves the step by the step's gradient over Qp squared.
     """
     scales = {}
-    for layer in network.layers:
-        if layer.weight is not None:
-            features = layer.weight.shape[1:].numel() if layer.kind == "conv" else layer.weight.shape[1]
-            scales[f"weight_steps.{parameter_key(layer.name)}"] = 1 / math.sqrt(
-                features * weight_limit(network.weight_bits[layer.name])
-            )
-    for name, grid in network.grids.items():
+    for layer in weight_layers(network.layers):
+        assert layer.weight is not None
+        features = layer.weight.shape[1:].numel() if layer.kind == "conv" else layer.weight.shape[1]
+        scales[f"weight_steps.{parameter_key(layer.name)}"] = 1 / math.sqrt(
+            features * weight_limit(network.weight_bits[layer.name])
+        )
+    for name in set(network.owners.of.values()):
+        grid = network.grids[name]
         shape = network.shapes[name.removesuffix(".pre")]
-        features = math.prod(shape) if len(shape) == 3 else shape[1]
+        of_each_part = len(shape) == 2 and name not in network.owners.single
+        features = shape[1] if of_each_part else math.prod(shape)
         largest = max(grid.max_level, 1)
         clips = learns_clips and not name.endswith(".pre")
         scales[f"steps.{parameter_key(name)}"] = 1 / largest**2 if clips else 1 / math.sqrt(features * largest)
@@ -63,8 +65,8 @@ def deployable_steps(network: SimulatedNetwork) -> Iterator[None]:
         torch._foreach_maximum_([*steps], halves)
         for layer in network.layers:
             if layer.weight is not None:
-                step = parameter(network.weight_steps, layer.name)
-                levels = parameter(network.biases, layer.name).double().abs() / network.accumulator_step(layer)
+                step = parameter(network.weight_steps, weight_owner(layer))
+                levels = parameter(network.biases, weight_owner(layer)).double().abs() / network.accumulator_step(layer)
                 small = SMALLEST_MULTIPLIER / network.multiplier(layer)
                 step.mul_(torch.maximum(levels / LARGEST_BIAS, small).clamp_min(1).float())
 

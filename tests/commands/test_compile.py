@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_graphs import gaitset_graph, silhouettes, tiny_graph
+from example_graphs import gaitset_graph, parts_graph, silhouettes, temporal_graph, tiny_graph
 
 from qgait.cli import run
+from qgait.commands.compile import selftest_lengths
 from qgait.export.onnx_reader import read
 from qgait.export.onnx_writer import write
 from qgait.runtime import bundle_writer
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled
 from qgait.runtime.reference import Reference
+from qgait.runtime.schedule import schedule
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,15 @@ def test_the_selftest_takes_given_silhouettes(onnx: Path, tmp_path: Path) -> Non
     stored = np.fromfile(tmp_path / "bundle" / "selftest" / "clip0.frames", np.uint8).reshape(-1, 64, 44)
     candidates = [silhouettes(frames, number)[:6] for number, frames in ((1, 7), (3, 9))]
     assert any(np.array_equal(stored, walk) for walk in candidates)
+
+
+def test_the_selftest_of_a_temporal_network_is_longer_than_its_delay_and_repeats_a_short_clip() -> None:
+    assert selftest_lengths(gaitset_graph()) == (6, 3)
+    assert selftest_lengths(parts_graph()) == (6, 3)
+    graph = temporal_graph()
+    times = schedule(graph)
+    assert (times.stride, graph.min_frames) == (3, 3)
+    assert selftest_lengths(graph) == (times.delay + 6, 2)
 
 
 def test_too_little_data_for_a_selftest_is_refused(

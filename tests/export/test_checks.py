@@ -8,38 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_graphs import GraphBuilder, gaitbase_graph, gaitset_graph, tiny_graph
+from example_graphs import gaitbase_graph, gaitset_graph, tiny_graph
+from graph_builder import GraphBuilder
+from graph_edits import changed, op_of, refusal, with_op, with_tensor
 
-from qgait.errors import QgaitError
 from qgait.export.accumulator_range import accumulator_range
 from qgait.export.checks import check_graph
 from qgait.export.graph import Add, Conv2d, Graph, Op, PartLinear, Requant, StripPool
 from qgait.runtime import reference
-
-
-def refusal(graph: Graph) -> str:
-    with pytest.raises(QgaitError) as caught:
-        check_graph(graph)
-    return caught.value.problem
-
-
-def with_op(graph: Graph, layer: str, /, **change: Any) -> Graph:
-    """The graph with fields of one layer replaced."""
-    return replace(graph, ops=tuple(replace(op, **change) if op.name == layer else op for op in graph.ops))
-
-
-def with_tensor(graph: Graph, key: str, **change: Any) -> Graph:
-    return replace(graph, tensors=graph.tensors | {key: replace(graph.tensors[key], **change)})
-
-
-def op_of(graph: Graph, name: str) -> Any:
-    return next(op for op in graph.ops if op.name == name)
-
-
-def changed(array: np.ndarray, value: int, index: int = 0) -> np.ndarray:
-    copy = array.copy()
-    copy.flat[index] = value
-    return copy
 
 
 def test_sound_graphs_pass() -> None:

@@ -13,8 +13,8 @@ from float_models import SMALL, small_model
 from safetensors.torch import save_file
 
 from qgait.errors import QgaitError
+from qgait.models.backbone import Backbone
 from qgait.models.checkpoint import load, save
-from qgait.models.layers import Backbone
 
 State = dict[str, torch.Tensor]
 
@@ -171,9 +171,8 @@ def test_another_networks_checkpoint_is_refused_by_its_name(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("TFA.pooling_func.conv1d3x1.0.0.conv.weight", "looks like GaitPart, which is not supported"),
-        ("GLConvA0.global_conv3d.conv3d.weight", "looks like GaitGL"),
-        ("layer0.forward_block.0.weight", "looks like DeepGaitV2"),
+        ("transformer1.layers.0.weight", "looks like SwinGait, which is not supported"),
+        ("map_layer0.weight", "looks like SkeletonGait, which is not supported"),
         ("set_block1.forward.0.conv.weight", r"no network known here: .*'set_block1.forward_block.0.conv.weight'"),
     ],
 )

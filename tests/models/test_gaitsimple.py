@@ -13,7 +13,7 @@ from small_networks import backbone, clips, network
 from qgait.cli import run
 from qgait.export.folding import fold
 from qgait.models import checkpoint
-from qgait.models.layers import describe
+from qgait.models.backbone import describe
 from qgait.runtime.parity import compare_fake, expected_codes
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from example_graphs import silhouettes
-from float_models import SMALL, small_model
+from float_models import FORMS, small_model
 
 LENGTHS = [3, 1, 5]
 
@@ -14,9 +16,9 @@ def clips() -> list[torch.Tensor]:
     return [torch.from_numpy(silhouettes(n, i)).double()[None] / 255 for i, n in enumerate(LENGTHS)]
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_each_clip_has_the_embedding_that_it_has_alone(name: str) -> None:
-    model = small_model(name, seed=1).double()
+@pytest.mark.parametrize(("name", "form"), FORMS)
+def test_each_clip_has_the_embedding_that_it_has_alone(name: str, form: dict[str, Any]) -> None:
+    model = small_model(name, seed=1, **form).double()
     with torch.no_grad():
         alone = torch.cat([model(clip) for clip in clips()])
         together = model(torch.cat(clips(), dim=1), LENGTHS)
@@ -42,6 +44,18 @@ def test_a_classifier_sees_one_row_a_clip() -> None:
     embeddings, logits = model.training_outputs(torch.cat(clips(), dim=1).float(), LENGTHS)
     assert embeddings.shape[0] == 3
     assert logits is not None and logits.shape == (3, 4, 16)
+
+
+def test_batch_norms_see_all_clips_at_once_in_training() -> None:
+    model = small_model("deepgaitv2", mode="3d").train()
+    whole = torch.cat(clips(), dim=1).float()
+    model(whole, LENGTHS)
+    together = model.layer3[0].bn1.running_mean.clone()
+    other = small_model("deepgaitv2", mode="3d").train()
+    for clip in clips():
+        other(clip.float())
+    assert model.layer3[0].bn1.num_batches_tracked == 1 and other.layer3[0].bn1.num_batches_tracked == 3
+    assert not torch.allclose(other.layer3[0].bn1.running_mean, together, atol=1e-4)
 
 
 @pytest.mark.parametrize("lengths", [[3, 1, 4], [9, 0], [], [4, 6]])

@@ -82,6 +82,19 @@ def test_the_counter_counts_frames() -> None:
     assert abs((five - three) - (three - one)) < 0.02 * (three - one)
 
 
+def test_a_network_over_neighbouring_frames_is_counted_in_its_stride() -> None:
+    """Every third frame does more, and early frames do less: the mean of later ones is given."""
+    made = bundle("temporal", "arm")
+    timing = made.manifest["timing"]
+    assert timing == {"min_frames": 3, "delay": 9, "stride": 3}
+    command = ["qemu-aarch64", *(made.target.qemu or ())[1:]]
+    counted = [qemu.count_instructions(command, [made.gait_run, "push", str(n)]) for n in (1, 3, 30, 33)]
+    found = bench(made, "qemu").instructions_per_frame
+    assert found is not None
+    assert abs(found - (counted[3] - counted[2]) / 3) < 0.02 * found
+    assert (counted[1] - counted[0]) / 2 < 0.7 * found
+
+
 def test_a_program_that_fails_is_not_counted() -> None:
     made = bundle("tiny", "arm")
     with pytest.raises(QgaitError, match=r"could not count instructions: .*there is no command fly"):

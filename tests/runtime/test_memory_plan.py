@@ -52,7 +52,8 @@ def kernel(symbol: str, inputs: tuple[str, ...], output: str, scratch: int = 0, 
 def program(frame: list[Kernel], clip: list[Kernel], sizes: dict[str, int], maxima: tuple[str, ...]) -> Program:
     tensors = {name: SimpleNamespace(size=size) for name, size in sizes.items()}
     ops = tuple(FrameMax(name, (name,), name) for name in maxima)
-    network: Any = SimpleNamespace(tensors=tensors, ops=ops, output=clip[-1].output)
+    network: Any = SimpleNamespace(tensors=tensors, ops=ops, output=clip[-1].output, input="x", min_frames=1)
+    network.frame_ops = lambda: ()
     return Program(network, find("arm"), tuple(frame), tuple(clip))
 
 
@@ -116,7 +117,11 @@ def test_scratch_meets_the_tensors_of_its_kernel_only() -> None:
 
 def test_a_tensor_that_no_kernel_writes_is_an_error() -> None:
     with pytest.raises(ValueError, match="no kernel writes w"):
-        plan(program([kernel("f", ("w",), "max")], [kernel("g", ("max",), "out")], {"max": 1, "out": 1}, ("max",)))
+        plan(
+            program(
+                [kernel("f", ("w",), "max")], [kernel("g", ("max",), "out")], {"x": 1, "max": 1, "out": 1}, ("max",)
+            )
+        )
 
 
 def lives(made: MemoryPlan, lowered: Program) -> None:

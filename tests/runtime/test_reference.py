@@ -145,7 +145,7 @@ def test_a_pixel_becomes_the_code_128_below_it() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, FRAMES_AT_ONCE, FRAMES_AT_ONCE + 1, 2 * FRAMES_AT_ONCE + 3])
-def test_embedding_in_constant_memory_equals_the_trace(frames: int) -> None:
+def test_the_embedding_equals_the_trace(frames: int) -> None:
     graph = tiny_graph()
     clip = silhouettes(frames, 5, 16, 12)
     assert_codes_equal(Reference(graph).embed(clip), trace(graph, clip)[graph.output][0])

@@ -18,9 +18,9 @@ from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
 from qgait.losses.objective import Losses, Softmax, Triplet
 from qgait.losses.triplet import triplet_loss
+from qgait.models.backbone import Backbone
 from qgait.models.checkpoint import load
 from qgait.models.embedding import embed_clip
-from qgait.models.layers import Backbone
 from qgait.training.loop import train
 from qgait.training.settings import BatchSettings, OptimizerSettings, Schedule, Settings
 

@@ -4,7 +4,7 @@
 makes them an object file (``elf`` reads it back). Kernels are written with ``builder``; ``requantize`` is the integer
 rule.
 
-- every processor: ``elementwise``, ``pooling``, ``part_linear``
+- every processor: ``elementwise``, ``pooling``, ``power_pool``, ``part_linear``, ``windows`` over frames
 - convolutions, best first: ``conv_dotprod`` and ``conv_vnni`` with dot products (their loops are in ``conv_kernel``),
   ``conv_winograd`` (its arithmetic in ``winograd``), ``conv_v8`` and ``conv_portable`` row by row (``conv_rows``)
 - ``register_tile`` is the inner loop of the last three, ``conv_ending`` what they do behind the convolution

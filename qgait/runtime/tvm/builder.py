@@ -47,10 +47,17 @@ class Function:
         self._declarations: list[tirx.Stmt] = []
         self.constants: list[NDArray[np.generic]] = []
         self.scratch_bytes = 0
+        self._neighbours = 0
 
     def input(self, tensor: Tensor, index: int = 0) -> tirx.Buffer:
         """The codes of the input number ``index``."""
         return self._argument(f"in{index}", tensor.size, "int8")
+
+    def window(self, tensor: Tensor, size: int) -> tuple[list[tirx.Buffer], tirx.Buffer]:
+        """The codes of ``size`` neighbouring values, and for each -1 or, where it is missing, 0."""
+        self._neighbours = size
+        values = [self.input(tensor, index) for index in range(size)]
+        return values, self._argument("present", size, "int8")
 
     def constant(self, values: ArrayLike, dtype: str) -> tirx.Buffer:
         """An array that goes into the library."""
@@ -84,6 +91,7 @@ class Function:
             scratch_bytes=self.scratch_bytes,
             func=self.func,
             in_place=self.in_place,
+            neighbours=self._neighbours,
         )
 
     def _argument(self, name: str, size: int, dtype: str) -> tirx.Buffer:

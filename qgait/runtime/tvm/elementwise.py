@@ -1,4 +1,4 @@
-"""Kernels that work code by code: input codes, tables, residual sums, frame maxima, concatenation.
+"""Kernels that work code by code: input codes, tables, sums, products, frame maxima, concatenation, slices.
 
 The ``..._codes`` functions write a loop over ``count`` codes into the kernel under construction; convolutions use them
 on their rows.
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from qgait.export.graph import Add, Concat, FrameMax, Graph, Op, Table
+from qgait.export.graph import Add, Concat, FrameMax, Graph, Multiply, Op, RowSlice, Table, Tensor
 from qgait.runtime.tvm.builder import Index, function, lanes_of, load, splat, store, widen
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import SILHOUETTE, Kernel
-from qgait.runtime.tvm.requantize import requantized
+from qgait.runtime.tvm.requantize import RowRule, requantized
 
 if TYPE_CHECKING:
-    from tvm.tirx import Buffer
+    from tvm.tirx import Buffer, PrimExpr
 
 Place = tuple["Buffer", Index]  # a buffer and the first element in it
 
@@ -98,6 +98,40 @@ def concat_kernel(group: Group, op: Concat, graph: Graph) -> Kernel:
             copy_codes((source, 0), (out, start), tensor.size)
             start += tensor.size
     return f.kernel()
+
+
+def row_slice_kernel(group: Group, op: RowSlice, graph: Graph) -> Kernel:
+    """Rows of a map lie one behind the other: one copy."""
+    source, result = graph.tensors[op.inputs[0]], graph.tensors[op.output]
+    row = result.size // result.shape[0]
+    with function(group) as f:
+        data, out = f.input(source), f.output(result)
+        copy_codes((data, op.start * row), (out, 0), result.size)
+    return f.kernel()
+
+
+def multiply_kernel(group: Group, op: Multiply, graph: Graph) -> Kernel:
+    """The product of two tensors, or of a map with one row of channels."""
+    a_tensor, b_tensor = (graph.tensors[name] for name in op.inputs)
+    result = graph.tensors[op.output]
+    channels = result.shape[-1]
+    lanes = lanes_of(channels)
+    b_step = 0 if b_tensor.size < a_tensor.size else channels
+    with function(group, in_place=op.inputs[0]) as f:
+        a, b = f.input(a_tensor), f.input(b_tensor, 1)
+        rule = RowRule(f, op.requant, result, lanes)
+        out = f.output(result)
+        with T.serial(0, result.size // channels) as row, T.serial(0, channels // lanes) as c:
+            acc = _real(a, row * channels + c * lanes, a_tensor, lanes) * _real(
+                b, row * b_step + c * lanes, b_tensor, lanes
+            )
+            store(out, row * channels + c * lanes, rule.codes(acc, row), lanes)
+    return f.kernel()
+
+
+def _real(codes: Buffer, start: Index, tensor: Tensor, lanes: int) -> PrimExpr:
+    """``code - zero_point`` as int32."""
+    return widen(load(codes, start, lanes), "int32", lanes) - splat(tensor.zero_point, "int32", lanes)
 
 
 def copy_codes(source: Place, out: Place, count: int) -> None:

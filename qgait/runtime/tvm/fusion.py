@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from qgait.export.graph import Add, Conv2d, Graph, MaxPool2d, Op, Table
+from qgait.export.timing import Series, series
 
 T = TypeVar("T")
 
@@ -62,28 +63,31 @@ def groups(graph: Graph) -> list[Group]:
     """The operators of ``graph`` in execution order, each in exactly one group.
 
     A tensor inside a group has one reader and is not the embedding. An Add joins the later of its two operands, so that
-    the other one is there when the kernel runs. Results never change.
+    the other one is there when the kernel runs; where that comes frames later, it stays alone. Results never change.
     """
+    times = series(graph)
     found: list[Group] = []
     taken: set[str] = set()
     ready = {graph.input}
     for op in graph.ops:
         if op.output in taken:
             continue
-        group = Group(_chain(graph, op, ready) if isinstance(op, Conv2d) else (op,))
+        group = Group(_chain(graph, op, ready, times) if isinstance(op, Conv2d) else (op,))
         taken.update(member.output for member in group.ops)
         ready.add(group.output)
         found.append(group)
     return found
 
 
-def _chain(graph: Graph, conv: Conv2d, ready: set[str]) -> tuple[Op, ...]:
+def _chain(graph: Graph, conv: Conv2d, ready: set[str], times: dict[str, Series]) -> tuple[Op, ...]:
     """The convolution and the operators behind it that its kernel can finish."""
     chain: tuple[Op, ...] = (conv,)
     for kind in (Add, Table, MaxPool2d):
         output = chain[-1].output
         readers = graph.readers(output)
         if output == graph.output or len(readers) != 1 or not isinstance(readers[0], kind):
+            continue
+        if times.get(output) != times.get(readers[0].output):
             continue
         if all(name == output or name in ready for name in readers[0].inputs) and readers[0].inputs.count(output) == 1:
             chain += (readers[0],)

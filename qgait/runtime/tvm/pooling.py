@@ -44,7 +44,7 @@ def pool_row(k: int, source: Place, stride: int, out: Place, columns: int, chann
 
 
 def strip_pool_kernel(group: Group, op: StripPool, graph: Graph) -> Kernel:
-    """Mean + max of horizontal strips, as ``sum + n * max`` with 1/n in the multiplier."""
+    """Mean + max (or mean) of horizontal strips, as ``sum + n * max`` with 1/n in the multiplier."""
     source, result = graph.tensors[op.inputs[0]], graph.tensors[op.output]
     height, width, channels = source.shape
     with function(group) as f:
@@ -57,26 +57,38 @@ def strip_pool_kernel(group: Group, op: StripPool, graph: Graph) -> Kernel:
             count = height // bins * width
             with T.serial(0, bins) as b:
                 part = first + b
-                _strip((data, b * count * channels), count, source, (multiplier, shift), part, out, result)
+                strip = (data, b * count * channels)
+                _strip(op.kind, strip, count, source, (multiplier, shift), part, out, result)
             first += bins
     return f.kernel()
 
 
 def _strip(
-    strip: Place, count: int, source: Tensor, rule: tuple[Buffer, Buffer], part: Index, out: Buffer, result: Tensor
+    kind: str,
+    strip: Place,
+    count: int,
+    source: Tensor,
+    rule: tuple[Buffer, Buffer],
+    part: Index,
+    out: Buffer,
+    result: Tensor,
 ) -> None:
     """One part: all its channels, over ``count`` positions that lie one behind the other."""
     channels = result.shape[1]
     lanes = lanes_of(channels)
     total, largest = local(lanes, "int32"), local(lanes, "int8")
     multiplier, shift = (splat(load(buffer, part, 1), "int32", lanes) for buffer in rule)
+    with_max = kind == "mean_max"
     with T.serial(0, channels // lanes) as c:
-        store(total, 0, splat(-2 * count * source.zero_point, "int32", lanes), lanes)
-        store(largest, 0, splat(-128, "int8", lanes), lanes)
+        store(total, 0, splat(-(2 if with_max else 1) * count * source.zero_point, "int32", lanes), lanes)
+        if with_max:
+            store(largest, 0, splat(-128, "int8", lanes), lanes)
         with T.serial(0, count) as i:
             codes = load(strip[0], strip[1] + i * channels + c * lanes, lanes)
             store(total, 0, load(total, 0, lanes) + widen(codes, "int32", lanes), lanes)
-            store(largest, 0, tirx.max(load(largest, 0, lanes), codes), lanes)
-        peak = widen(load(largest, 0, lanes), "int32", lanes)
-        acc = load(total, 0, lanes) + peak * splat(count, "int32", lanes)
+            if with_max:
+                store(largest, 0, tirx.max(load(largest, 0, lanes), codes), lanes)
+        acc = load(total, 0, lanes)
+        if with_max:
+            acc = acc + widen(load(largest, 0, lanes), "int32", lanes) * splat(count, "int32", lanes)
         store(out, part * channels + c * lanes, requantized(acc, multiplier, shift, result, lanes), lanes)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qgait.export.graph import Graph
 from qgait.runtime.targets import Target
+from qgait.runtime.views import View
 
 if TYPE_CHECKING:
     from tvm.tirx import PrimFunc
@@ -24,6 +25,9 @@ class Kernel:
     Inputs and output are dense int8 tensors in NHWC order without padding (``codes``, the first kernel of a frame,
     reads the uint8 silhouette as the same bytes). Constants are read-only and 64-byte aligned; scratch holds nothing
     between calls. ``in_place`` names an input whose memory may be the output's. ``ops`` names the graph's operators.
+
+    A window takes ``neighbours`` pointers in place of its one input, the oldest value first, and ``present``: one byte
+    for each, -1, or 0 where the value is missing (its pointer is then that of a value which is there).
     """
 
     symbol: str
@@ -34,10 +38,12 @@ class Kernel:
     scratch_bytes: int
     func: PrimFunc
     in_place: str | None = None
+    neighbours: int = 0
 
     def prototype(self) -> str:
         """The C declaration, without a semicolon."""
-        inputs = [f"const int8_t *in{i}" for i in range(len(self.inputs))]
+        inputs = [f"const int8_t *in{i}" for i in range(self.neighbours or len(self.inputs))]
+        inputs += ["const int8_t *present"] if self.neighbours else []
         constants = [f"const {C_TYPES[array.dtype.name]} *constant{i}" for i, array in enumerate(self.constants)]
         scratch = ["int8_t *scratch"] if self.scratch_bytes else []
         return f"void {self.symbol}({', '.join([*inputs, *constants, *scratch, 'int8_t *out'])})"
@@ -50,6 +56,7 @@ class Program:
     ``frame`` runs once a silhouette; its first kernel, ``codes``, reads the silhouette under the name ``SILHOUETTE``
     and writes ``graph.input``. A FrameMax kernel has one input and updates its output: ``out = max(out, in)``; that
     output is state, -128 everywhere before the first frame. ``clip`` runs once an embedding and changes no state.
+    ``views`` are the tensors that lie inside others; slices and joins that are nothing but views have no kernel.
     ``notes`` has one line a kernel: which implementation was chosen.
     """
 
@@ -58,6 +65,11 @@ class Program:
     frame: tuple[Kernel, ...]
     clip: tuple[Kernel, ...]
     notes: tuple[str, ...] = field(default=())
+    views: dict[str, View] = field(default_factory=dict)
+
+    def owner(self, tensor: str) -> str:
+        """The tensor in whose memory ``tensor`` lies: mostly itself."""
+        return self.views[tensor].base if tensor in self.views else tensor
 
 
 SILHOUETTE = "pixels"  # the input of the kernel ``codes``: uint8 pixels, not a tensor of the graph

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tvm import tirx
 
-from qgait.export.graph import Tensor
-from qgait.runtime.tvm.builder import splat, widen
+from qgait.export.graph import Requant, Tensor
+from qgait.runtime.tvm.builder import Function, Index, load, splat, widen
 
 if TYPE_CHECKING:
     from tvm.tirx import PrimExpr
@@ -26,3 +26,19 @@ def clipped(value: PrimExpr, result: Tensor, lanes: int) -> PrimExpr:
     """Int32 values as codes of ``result``."""
     low, high = splat(result.lo, "int32", lanes), splat(result.hi, "int32", lanes)
     return widen(tirx.max(tirx.min(value, high), low), "int8", lanes)
+
+
+class RowRule:
+    """The multipliers of a result whose rows (pixels of a map, or parts) share one each, or all share the same."""
+
+    def __init__(self, function: Function, requant: Requant, result: Tensor, lanes: int) -> None:
+        self._numbers = [function.constant(values, "int32") for values in (requant.multiplier, requant.shift)]
+        self._step = 0 if requant.multiplier.size == 1 else 1
+        self._result, self._lanes = result, lanes
+
+    def codes(self, acc: PrimExpr, row: Index) -> PrimExpr:
+        """Int8 codes of accumulators that belong to ``row``."""
+        multiplier, shift = (
+            splat(load(numbers, row * self._step, 1), "int32", self._lanes) for numbers in self._numbers
+        )
+        return requantized(acc, multiplier, shift, self._result, self._lanes)
