@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,17 +22,26 @@ ALL_KINDS = Augmentations(perspective=0.5, flip=0.5, rotate=0.5, erase=0.5, affi
 
 
 class Memory(Sequence):
-    """A sequence of ten frames whose pixels tell whose they are and which frame it is; counts how often it is read."""
-
-    reads: ClassVar[Counter[str]] = Counter()
+    """A sequence of ten frames whose pixels tell whose they are and which frame it is."""
 
     def load(self, wide: bool = False) -> np.ndarray:
-        self.reads[self.name] += 1
         frames = np.zeros((int(self.path.name), 64, 64 if wide else 44), np.uint8)
         frames[:, 0, 0] = int(self.subject)
         frames[:, 0, 1] = int(self.view)
         frames[:, 0, 2] = np.arange(len(frames))
         return frames
+
+
+def counted() -> tuple[list[Sequence], Counter[str]]:
+    """Six people, and how often each of their sequences is read: threads of other tests may still be reading theirs."""
+    reads: Counter[str] = Counter()
+
+    class Counted(Memory):
+        def load(self, wide: bool = False) -> np.ndarray:
+            reads[self.name] += 1
+            return super().load(wide)
+
+    return [Counted(s.subject, s.type, s.view, s.path) for s in people(6)], reads
 
 
 def people(count: int, sequences: int = 4, frames: int = 10) -> list[Sequence]:
@@ -136,9 +145,9 @@ def test_processes_share_the_batch_that_one_would_draw(world: int) -> None:
 
 
 def test_a_share_reads_no_more_than_its_clips() -> None:
-    Memory.reads.clear()
-    batches(rank=1, world=4, ahead=0).draw()
-    assert sum(Memory.reads.values()) == 3
+    sequences, reads = counted()
+    batches(sequences=sequences, rank=1, world=4, ahead=0).draw()
+    assert sum(reads.values()) == 3
 
 
 def test_what_is_loaded_ahead_changes_nothing() -> None:
@@ -168,13 +177,13 @@ def test_the_state_goes_on_from_the_batch_last_drawn(count: Any) -> None:
 
 
 def test_the_next_batch_is_loaded_while_the_last_one_is_used() -> None:
-    Memory.reads.clear()
-    drawing = batches(ahead=2)
+    sequences, reads = counted()
+    drawing = batches(sequences=sequences, ahead=2)
     drawing.draw()
     end = time.monotonic() + 20
-    while sum(Memory.reads.values()) < 36 and time.monotonic() < end:
+    while sum(reads.values()) < 36 and time.monotonic() < end:
         time.sleep(0.005)
-    assert sum(Memory.reads.values()) == 36, "the batch that was drawn and two more, without asking"
+    assert sum(reads.values()) == 36, "the batch that was drawn and two more, without asking"
 
 
 def loaders() -> int:

@@ -68,7 +68,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("precision: half", "precision in {file} is 'half', but has to be float32 or bfloat16 or float16.", "float32"),
         ("iterations: 0", "{file}: 0 iterations are no training.", "ask for one or more."),
         ("batch: {sampling: {frames_min: 90}}", "batch.sampling in {file}: The numbers of frames", "at least one"),
-        ("quantized: {first_last: 16}", "quantized.first_last in {file} is 16, but has to be 8 or same.", "8"),
+        ("quantized: {first_last: 16}", "quantized.first_last in {file}: There is no policy", "one of 8, same"),
         ("data: {protocol: casia}", "data.protocol in {file} is 'casia', but has to be casia-b or oumvlp", "casia-b"),
         ("data: {test_frames: 0}", "data in {file}: A test of 0 frames is impossible.", "null for all"),
         ("[1, 2]", "is [1, 2], but has to be a mapping", "leave it out"),
