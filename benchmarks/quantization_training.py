@@ -180,9 +180,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--test-people", type=int, help="only so many of the test people")
-    parser.add_argument(
-        "--int-people", type=int, help="the int level on only so many of them"
-    )
+    parser.add_argument("--int-people", type=int, help="the int level on only so many of them")
     parser.add_argument("--test-frames", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)
