@@ -62,7 +62,8 @@ TITLES = {
     "hstl": (
         "HSTL",
         "Wang et al., ICCV 2023. Convolutions over time with weights of their own for each region of rows, a "
-        "generalized mean of every region at every depth, and a learned choice between two maxima over time.",
+        "generalized mean of every region at every depth, and a learned choice between two maxima over time. The "
+        "network of OUMVLP is that of GREW too.",
     ),
     "deepgaitv2": (
         "DeepGaitV2",
