@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import torch
 
 from qgait.quantizers.grid import weight_limit
-from qgait.quantizers.simulated import SimulatedNetwork, parameter_key, weight_layers
+from qgait.quantizers.parameters import parameter_key, weight_layers
+from qgait.quantizers.simulated import SimulatedNetwork
 
 SMALLEST = 1e-8
 
