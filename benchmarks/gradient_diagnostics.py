@@ -44,7 +44,8 @@ from qgait.models import checkpoint
 from qgait.models.backbone import describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
-from qgait.quantizers.simulated import SimulatedNetwork, parameter_key
+from qgait.quantizers.parameters import parameter_key
+from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.surrogates import Soft, Surrogates
 from qgait.training.batches import Batches
 from qgait.training.steps import gradient_scales, positive_steps, scale_gradients

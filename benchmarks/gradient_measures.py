@@ -13,7 +13,8 @@ from qgait.models.layers import Layer, activate
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import weight_limit
 from qgait.quantizers.level_arithmetic import LevelArithmetic
-from qgait.quantizers.simulated import SimulatedNetwork, parameter_key
+from qgait.quantizers.parameters import parameter_key
+from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.surrogates import Soft, Surrogates
 
 BINS = 10  # of the distance to the grid, 0 .. 1/2

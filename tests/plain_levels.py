@@ -8,9 +8,9 @@ from torch import Tensor
 
 from qgait.models.layers import Layer, activate
 from qgait.quantizers import traversal
-from qgait.quantizers.level_arithmetic import has_table
 from qgait.quantizers.rounding import round_clip
 from qgait.quantizers.simulated import SimulatedNetwork
+from qgait.quantizers.step_owners import has_table
 from qgait.quantizers.surrogates import StraightThrough
 
 

@@ -9,17 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qgait.calibration.bias_correction import correct_biases
+from qgait.calibration.bit_widths import tensor_bits, weight_bits
 from qgait.calibration.observers import METHODS, Floats, Observer, choose
 from qgait.calibration.report import CalibrationReport, TensorReport
 from qgait.calibration.weights import weight_steps
 from qgait.errors import QgaitError
-from qgait.models.layers import INPUT, Layer, activate, shapes
+from qgait.models.layers import Layer, activate, shapes
 from qgait.models.series import WINDOWS
 from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.level_arithmetic import LevelArithmetic
-from qgait.quantizers.simulated import SimulatedNetwork, parameter_key, weight_layers, weight_owner
+from qgait.quantizers.parameters import weight_layers
+from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.step_owners import StepOwners
 
 Clip = NDArray[np.uint8]
@@ -52,7 +54,7 @@ def calibrate(
     owners = StepOwners(layers, shapes(layers, (height, width)))
     observers, means = _observe(layers, frames, owners, tell)
 
-    bits = _tensor_bits(layers, owners, recipe)
+    bits = tensor_bits(layers, owners, recipe)
     grids, steps, drift = _choose_grids(layers, owners, observers, bits, method)
     widths = weight_bits(layers, recipe)
     w_steps = {
@@ -63,7 +65,7 @@ def calibrate(
     every = {name: grids[owner] for name, owner in owners.of.items()}
     network = SimulatedNetwork(model, recipe, layers, (height, width), widths, w_steps, every, steps)
     tell("correcting biases", 0, 1)
-    _correct_biases(network, frames[:CORRECTION_CLIPS], means)
+    correct_biases(network, frames[:CORRECTION_CLIPS], means)
     tell("correcting biases", 1, 1)
     reports = [
         TensorReport(
@@ -76,17 +78,6 @@ def calibrate(
         for name in dict.fromkeys(owners.of.values())
     ]
     return network, CalibrationReport(len(clips), FRAMES, method, reports)
-
-
-def weight_bits(layers: list[Layer], recipe: Recipe) -> dict[str, int]:
-    """By layer: those that read the silhouette and the embedding layer follow ``first_last``."""
-    ends = 8 if recipe.first_last == "8" else recipe.weights
-    first = _carrying(layers, INPUT)
-    return {
-        layer.name: ends if first.intersection(layer.inputs) or layer is layers[-1] else recipe.weights
-        for layer in layers
-        if layer.weight is not None
-    }
 
 
 def some_frames(layers: list[Layer], clip: Clip) -> Clip:
@@ -145,32 +136,6 @@ def _observe(
     return observers, {name: total / count for name, total in sums.items()}
 
 
-CARRIERS = ("max_pool", "frame_max", "concat", "row_slice", "window", "window_max")  # they keep codes
-
-
-def _carrying(layers: list[Layer], tensor: str) -> set[str]:
-    """The tensors in which codes of ``tensor`` are."""
-    carried = {tensor}
-    for layer in layers:
-        if layer.kind in CARRIERS and carried.intersection(layer.inputs):
-            carried.add(layer.name)
-    return carried
-
-
-def _tensor_bits(layers: list[Layer], owners: StepOwners, recipe: Recipe) -> dict[str, int]:
-    """By owner of a step: the recipe's width where a convolution reads a tensor, directly or pooled; 8 elsewhere.
-
-    A matrix a part is a convolution over time, but for the last one, which makes the embedding.
-    """
-    bits = dict.fromkeys(owners.of.values(), 8)
-    for name, owner in owners.of.items():
-        carried = _carrying(layers, name)
-        readers = [layer.kind for layer in layers[:-1] if carried.intersection(layer.inputs)]
-        if not name.endswith(".pre") and ("conv" in readers or "part_linear" in readers):
-            bits[owner] = recipe.activations
-    return bits
-
-
 def _choose_grids(
     layers: list[Layer], owners: StepOwners, observers: dict[str, Observer], bits: dict[str, int], method: str
 ) -> tuple[dict[str, Grid], dict[str, Tensor], dict[str, float]]:
@@ -203,46 +168,3 @@ def _choose_grids(
             steps[member] = values[0] if len(values) == 1 else values
             drift[member] = float(np.max([np.abs(half[i] / chosen[i] - 1).mean() for half in halves]))
     return grids, steps, drift
-
-
-class _CorrectingBiases(LevelArithmetic):
-    """Runs the network once; every layer's bias is corrected before its codes are made and passed on.
-
-    Layers that share a bias need one correction, so the first of them that are met are only measured, and nothing
-    behind them is corrected: the network is to be run again, which ``waiting`` tells.
-    """
-
-    def __init__(self, network: SimulatedNetwork, means: dict[str, Tensor], done: set[str]) -> None:
-        super().__init__(network, torch.float32)
-        self.means, self.done = means, done
-        self.shared = {layer.shares for layer in network.layers} - {""}
-        self.waiting: str | None = None
-        self.missing: list[Tensor] = []
-
-    def requantize(self, layer: Layer, acc: Tensor, bias: Tensor | None) -> Tensor:
-        owner = weight_owner(layer)
-        if bias is not None and owner not in self.done and self.waiting in (None, owner):
-            total = acc + (bias.view(1, -1, 1, 1) if acc.ndim == 4 else bias).to(acc.dtype)
-            mean = (total.mean((0, 2, 3)) if total.ndim == 4 else total.mean(0)).double()
-            missing = (self.means[layer.name] - mean * self.net.accumulator_step(layer)).float()
-            if owner in self.shared:
-                self.waiting = owner
-                self.missing.append(missing)
-            else:
-                self.done.add(owner)
-                self.net.biases[parameter_key(owner)] += missing
-                bias = self.net.bias_levels(layer)
-        return super().requantize(layer, acc, bias)
-
-
-def _correct_biases(network: SimulatedNetwork, frames: Tensor, means: dict[str, Tensor]) -> None:
-    done: set[str] = set()
-    waiting = True
-    while waiting:
-        arithmetic = _CorrectingBiases(network, means, done)
-        with torch.no_grad():
-            traversal.run(network.layers, frames.float(), arithmetic)
-            if arithmetic.waiting is not None:
-                done.add(arithmetic.waiting)
-                network.biases[parameter_key(arithmetic.waiting)] += torch.stack(arithmetic.missing).mean(0)
-        waiting = arithmetic.waiting is not None

@@ -60,7 +60,8 @@ class Recipe:
     The weights of the layers that read the silhouette and of the embedding layer have 8 bits, or with ``first_last``
     "same" those of all others. The embedding layer's input and the embedding itself stay at 8 bits, as do
     pre-activations (a table follows them) and the operands of residual additions: they cost no multiplications.
-    Activations that a convolution reads have ``activations`` bits. QgaitError for anything else.
+    Activations that a convolution reads, one over time too, have ``activations`` bits; gates have 8. QgaitError for
+    anything else.
     """
 
     weights: int

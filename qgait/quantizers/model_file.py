@@ -19,7 +19,8 @@ from qgait.errors import QgaitError
 from qgait.files import replace_file
 from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.simulated import SimulatedNetwork, initial_bias, parameter_key, weight_layers
+from qgait.quantizers.parameters import initial_bias, parameter_key, weight_layers
+from qgait.quantizers.simulated import SimulatedNetwork
 
 FORMAT = 2  # 1 had no fields of layers over time, of rows and of gates
 _LAYER_FIELDS = tuple(field.name for field in fields(Layer) if field.name not in ("weight", "bias"))

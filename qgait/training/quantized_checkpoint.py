@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qgait.calibration.calibrate import weight_bits
+from qgait.calibration.bit_widths import weight_bits
 from qgait.errors import QgaitError
 from qgait.models import checkpoint
 from qgait.models.backbone import Backbone

@@ -10,7 +10,8 @@ import torch
 
 from qgait.fixedpoint import MAX_ACCUMULATOR
 from qgait.quantizers.grid import weight_limit
-from qgait.quantizers.simulated import SimulatedNetwork, parameter, parameter_key, weight_layers, weight_owner
+from qgait.quantizers.parameters import parameter, parameter_key, weight_layers, weight_owner
+from qgait.quantizers.simulated import SimulatedNetwork
 
 SMALLEST = 1e-8
 SMALLEST_MULTIPLIER = 2.0**-31  # the integer rule's largest shift is good for half of it

@@ -5,7 +5,8 @@ import pytest
 import torch
 from small_networks import calibrated, clips, layers, network
 
-from qgait.calibration.calibrate import calibrate, weight_bits
+from qgait.calibration.bit_widths import weight_bits
+from qgait.calibration.calibrate import calibrate
 from qgait.calibration.observers import METHODS, Observer, choose
 from qgait.calibration.weights import weight_steps
 from qgait.errors import QgaitError

@@ -12,7 +12,7 @@ from tiny_runs import stages
 
 from qgait.export.checks import check_graph
 from qgait.export.folding import fold
-from qgait.quantizers.simulated import parameter
+from qgait.quantizers.parameters import parameter
 from qgait.quantizers.surrogates import ClipLearning, ElementWiseScaling, Sine, Soft, StraightThrough, Surrogates
 from qgait.training.settings import OptimizerSettings, QuantizedSettings, Schedule, Stage, Stages
 from qgait.training.stages import learning_rate, learns_clips, sharpness, stage_of, surrogates
