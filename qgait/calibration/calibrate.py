@@ -20,13 +20,14 @@ from qgait.models.series import WINDOWS
 from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.parameters import weight_layers
+from qgait.quantizers.parameters import parameter_key, weight_layers, weight_owner
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.step_owners import StepOwners
 
 Clip = NDArray[np.uint8]
 FRAMES = 12  # of every clip
 CORRECTION_CLIPS = 24
+LARGEST_BIAS = 2**26  # in steps of the accumulator, a quarter of what the integer rule holds
 
 
 def calibrate(
@@ -64,6 +65,7 @@ def calibrate(
     }
     every = {name: grids[owner] for name, owner in owners.of.items()}
     network = SimulatedNetwork(model, recipe, layers, (height, width), widths, w_steps, every, steps)
+    _hold_biases(network)
     tell("correcting biases", 0, 1)
     correct_biases(network, frames[:CORRECTION_CLIPS], means)
     tell("correcting biases", 1, 1)
@@ -78,6 +80,17 @@ def calibrate(
         for name in dict.fromkeys(owners.of.values())
     ]
     return network, CalibrationReport(len(clips), FRAMES, method, reports)
+
+
+def _hold_biases(network: SimulatedNetwork) -> None:
+    """Weight steps so large that a bias fits into the accumulator: an input that is all but zero has a tiny step."""
+    with torch.no_grad():
+        for layer in network.layers:
+            if layer.weight is not None:
+                key = parameter_key(weight_owner(layer))
+                step = network.accumulator_step(layer) / network.weight_steps[key].double()
+                least = network.biases[key].double().abs() / (step * LARGEST_BIAS)
+                network.weight_steps[key].copy_(torch.maximum(network.weight_steps[key], least.float()))
 
 
 def some_frames(layers: list[Layer], clip: Clip) -> Clip:
