@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qgait.fixedpoint import add_factors
+from qgait.fixedpoint import MAX_ACCUMULATOR, add_factors
 from qgait.models.layers import INPUT, Layer, activate, shapes
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import INPUT_GRID, INPUT_STEP, Grid, Recipe, weight_limit
@@ -90,9 +90,11 @@ class SimulatedNetwork(nn.Module):
         return round_clip(weight.double() / step, -limit, limit, self.surrogates.weights)
 
     def bias_levels(self, layer: Layer) -> Tensor:
-        """Integer biases at scale s_in * s_w as float64: [O] or [P, O]."""
+        """Integer biases at scale s_in * s_w as float64, half the accumulator's range at most: [O] or [P, O]."""
         scale = self.accumulator_step(layer)
-        return half_up(parameter(self.biases, weight_owner(layer)).double() / scale)
+        return half_up(parameter(self.biases, weight_owner(layer)).double() / scale).clamp(
+            -MAX_ACCUMULATOR // 2, MAX_ACCUMULATOR // 2
+        )
 
     def multiplier(self, layer: Layer) -> Tensor:
         """The integer rule's real multiplier, rounded to float32 once, returned as float64."""
