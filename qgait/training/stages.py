@@ -22,7 +22,7 @@ from qgait.training.settings import QuantizedSettings, Stage
 TENSORS = ("weights", "activations")
 SINE_AMPLITUDE = 0.9
 DSQ_ALPHA = 0.2
-EWGS_DELTA = 1.0
+EWGS_DELTA = 0.1  # with 1 the steps drift: the scaling is no noise to them, it has one sign
 
 
 def learns_clips(settings: QuantizedSettings) -> bool:
