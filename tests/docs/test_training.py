@@ -62,9 +62,8 @@ def test_the_file_of_ones_own_is_read(tmp_path: Path) -> None:
 
 
 def test_every_published_configuration_is_in_the_table() -> None:
-    assert {line.split("|")[1].strip() for line in PAGE.splitlines() if re.match(r"\| [a-z0-9]+-[\w-]+ \|", line)} == set(
-        names()
-    )
+    rows = [line for line in PAGE.splitlines() if re.match(r"\| [a-z0-9]+-[\w-]+ \|", line)]
+    assert {row.split("|")[1].strip() for row in rows} == set(names())
 
 
 def keys(settings: Mapping[str, Any], before: str = "") -> Iterator[str]:
