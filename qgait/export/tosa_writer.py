@@ -1,0 +1,63 @@
+"""Integer graphs as TOSA 1.0 (profile PRO-INT): a segment on one value for an NPU, or a whole clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, PowerPool, WindowMax, WindowPool
+from qgait.export.segments import BEFORE, Segment
+from qgait.export.timing import repeated
+from qgait.export.tosa_builder import TosaBuilder
+from qgait.export.tosa_flatbuffer import to_bytes
+from qgait.export.tosa_operators import operator
+from qgait.export.tosa_power import power_pool
+from qgait.export.tosa_windows import window
+
+
+def segment_bytes(graph: Graph, segment: Segment) -> bytes:
+    """A TOSA file of one value: int8 [1, H, W, C] and [1, P, C], under the names of the graph's tensors.
+
+    Inputs are the segment's inputs, and behind them the running maxima so far (``NAME_before``).
+    Raises QgaitError when tosa-tools is missing or an accumulator does not fit.
+    """
+    b = TosaBuilder()
+    for name in segment.inputs:
+        b.input(name, (1, *graph.tensors[name].shape))
+    for name in segment.state:
+        b.input(name + BEFORE, (1, *graph.tensors[name].shape))
+    for op in segment.ops:
+        before = [op.output + BEFORE] if isinstance(op, FrameMax) else []
+        _layer(b, graph, op, [*before, *op.inputs])
+    b.block.outputs += segment.outputs
+    return to_bytes(b.block)
+
+
+def clip_bytes(graph: Graph, frames: int, outputs: Sequence[str] = ()) -> bytes:
+    """A TOSA file of a clip: int8 [frames, H, W, 1] silhouette codes -> int8 [1, P, C] embedding codes.
+
+    ``outputs`` are tensors that operators make, to give in place of the embedding: whole series [values, ...] of a
+    tensor of a frame, [1, ...] of a tensor of a clip. Raises QgaitError like ``segment_bytes``.
+    """
+    b = TosaBuilder()
+    b.layer = "clip"
+    clip = b.input(graph.input, (frames, *graph.tensors[graph.input].shape))
+    whole = b.concat([clip] * (repeated(frames, graph.min_frames) // frames), axis=0)
+    for op in graph.ops:
+        _layer(b, graph, op, [whole if name == graph.input else name for name in op.inputs])
+    b.block.outputs += outputs or [graph.output]
+    return to_bytes(b.block)
+
+
+def _layer(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> None:
+    """Adds ``op`` on the tensors ``inputs``; a FrameMax takes the maximum of all their values."""
+    b.layer = op.name
+    match op:
+        case FrameMax():
+            made = b.reduce("REDUCE_MAX", b.concat(inputs, axis=0), 0)
+        case FrameWindow() | WindowMax() | WindowPool():
+            made = window(b, op, inputs[0], graph.tensors[op.inputs[0]], graph.tensors[op.output])
+        case PowerPool():
+            made = power_pool(b, op, inputs[0], graph.tensors[op.output])
+        case _:
+            made = operator(b, graph, op, inputs)
+    b.name(made, op.output)
