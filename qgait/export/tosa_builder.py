@@ -120,8 +120,8 @@ class TosaBuilder:
         return self.add(kind, [x], tuple(shape), self._dtype(x), attributes)
 
     def widened(self, x: str, zero_point: int, factor: int = 1) -> str:
-        """``factor * (code - zero_point)`` as int32, exactly; ``factor`` is at most 2**14."""
-        m, s = np.array([factor << 16], np.int32), np.array([16], np.int8)
+        """``factor * (code - zero_point)`` as int32, exactly; ``factor`` is less than 2**20."""
+        m, s = np.array([factor << 11], np.int32), np.array([11], np.int8)
         return self._rescale(x, m, s, zero_point, 0, "int32")
 
     def requantized(self, acc: str, requant: Requant, result: Tensor) -> str:

@@ -25,8 +25,10 @@ from qgait.export.graph import (
 )
 from qgait.export.tosa_builder import PROPAGATE, TosaBuilder
 from qgait.export.tosa_flatbuffer import Attributes
+from qgait.fixedpoint import MAX_SHIFT
 
 DTYPE_INT32 = 5  # the schema's DType of an accumulator
+ADD_SHIFT = 19  # of the operand that Ethos-U does not multiply
 
 
 def operator(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> str:
@@ -40,9 +42,7 @@ def operator(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> str:
         case MaxPool2d():
             return _max_pool2d(b, op, inputs[0])
         case Add():
-            terms = [b.widened(*term) for term in zip(inputs, _zero_points(sources), op.factors, strict=True)]
-            acc = b.add("ADD", terms, b.shape(inputs[0]), "int32")
-            return b.requantized(acc, op.requant, result)
+            return _add(b, op, inputs, sources, result)
         case Multiply():
             return _multiply(b, op, inputs, sources, result)
         case StripPool():
@@ -67,8 +67,21 @@ def requantized_parts(b: TosaBuilder, acc: str, requant: Requant, result: Tensor
     return b.concat(done, axis=1)
 
 
-def _zero_points(sources: list[Tensor]) -> list[int]:
-    return [source.zero_point for source in sources]
+def _add(b: TosaBuilder, op: Add, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
+    """Ethos-U55 and U65 multiply both operands by one 16-bit factor, or one by 32 bits and shift the other by 19.
+
+    Vela fuses two unequal 16-bit factors too, but what it writes then loses the larger one.
+    """
+    larger = max(op.factors)
+    wider = 0 if op.factors[0] == op.factors[1] else ADD_SHIFT - (larger.bit_length() - 1)
+    requant = Requant(op.requant.multiplier, (op.requant.shift + wider).astype(np.int8))
+    if requant.shift.max() > MAX_SHIFT:
+        raise QgaitError(f"{op.name} scales its sum by less than 2**-26.", "look at the scales of its tensors.")
+    terms = [
+        b.widened(x, source.zero_point, factor << wider)
+        for x, source, factor in zip(inputs, sources, op.factors, strict=True)
+    ]
+    return b.requantized(b.add("ADD", terms, b.shape(inputs[0]), "int32"), requant, result)
 
 
 def _conv2d(b: TosaBuilder, op: Conv2d, x: str, source: Tensor, result: Tensor) -> str:
