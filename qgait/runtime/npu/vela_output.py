@@ -49,7 +49,7 @@ def port_names(tosa: bytes) -> tuple[list[tuple[str, tuple[int, ...]]], list[tup
 
 
 def _ports(raw: Any, what: str, tensors: list[tuple[str, tuple[int, ...]]]) -> tuple[Port, ...]:
-    """Vela keeps the order of the TOSA file. Its shapes are padded with ones in front."""
+    """Vela keeps the order of the TOSA file, and adds axes of one element to its shapes."""
     shapes: NDArray[np.int64] = raw[f"{what}_shape"]
     ports = []
     for i, (name, shape) in enumerate(tensors):
@@ -61,8 +61,8 @@ def _ports(raw: Any, what: str, tensors: list[tuple[str, tuple[int, ...]]]) -> t
 
 
 def _trimmed(shape: tuple[int, ...]) -> list[int]:
-    """Without ones in front."""
-    return list(shape[next((i for i, axis in enumerate(shape) if axis != 1), len(shape)) :])
+    """Without axes of one element."""
+    return [axis for axis in shape if axis != 1]
 
 
 def _summary(folder: Path, name: str) -> dict[str, str]:
