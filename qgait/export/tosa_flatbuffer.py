@@ -59,7 +59,7 @@ def to_bytes(block: Block) -> bytes:
     main = _table(
         builder,
         "TosaBasicBlock",
-        Name=builder.CreateString("main"),
+        Name=builder.CreateSharedString("main"),
         Operators=_offsets(builder, operators),
         Tensors=_offsets(builder, tensors),
         Inputs=_strings(builder, block.inputs),
@@ -67,7 +67,7 @@ def to_bytes(block: Block) -> bytes:
         Shapes=_offsets(builder, shapes),
     )
     blocks = _offsets(builder, [main])
-    region = _table(builder, "TosaRegion", Name=builder.CreateString("main"), Blocks=blocks)
+    region = _table(builder, "TosaRegion", Name=builder.CreateSharedString("main"), Blocks=blocks)
     major, minor, patch = VERSION
     version = _table(builder, "Version", _Major=major, _Minor=minor, _Patch=patch, _Draft=False)
     builder.Finish(_table(builder, "TosaGraph", Version=version, Regions=_offsets(builder, [region])), b"TOSA")
@@ -77,7 +77,10 @@ def to_bytes(block: Block) -> bytes:
 def _tensor(builder: Any, value: Value) -> int:
     from tosa.DType import DType
 
-    fields: dict[str, Any] = {"Name": builder.CreateString(value.name), "Shape": _int32s(builder, list(value.shape))}
+    fields: dict[str, Any] = {
+        "Name": builder.CreateSharedString(value.name),
+        "Shape": _int32s(builder, list(value.shape)),
+    }
     fields["Type"] = getattr(DType, DTYPES[value.dtype])
     if value.data is not None:
         fields["Data"] = _bytes(builder, value.data.tobytes())
@@ -86,7 +89,7 @@ def _tensor(builder: Any, value: Value) -> int:
 
 def _shape(builder: Any, value: Value) -> int:
     assert value.data is not None
-    fields = {"Name": builder.CreateString(value.name), "Rank": value.data.size}
+    fields = {"Name": builder.CreateSharedString(value.name), "Rank": value.data.size}
     return _table(builder, "TosaShape", **fields, Data=_bytes(builder, value.data.tobytes()))
 
 
@@ -132,7 +135,7 @@ def _int32s(builder: Any, numbers: list[int]) -> int:
 
 
 def _strings(builder: Any, texts: list[str]) -> int:
-    return _offsets(builder, [builder.CreateString(text) for text in texts])
+    return _offsets(builder, [builder.CreateSharedString(text) for text in texts])
 
 
 def _offsets(builder: Any, offsets: list[int]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from qgait.export.tosa_flatbuffer import Attributes
 from qgait.fixedpoint import MAX_SHIFT
 
 DTYPE_INT32 = 5  # the schema's DType of an accumulator
+ONE = Requant(np.array([2**30], np.int32), np.array([30], np.int8))  # keeps an accumulator as it is
 ADD_SHIFT = 19  # of the operand that Ethos-U does not multiply
 
 
@@ -57,14 +58,34 @@ def operator(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> str:
 
 
 def requantized_parts(b: TosaBuilder, acc: str, requant: Requant, result: Tensor) -> str:
-    """Codes of int32 [n, P, C] or [n, P, 1, C], with one multiplier a part: parts that share one go together."""
+    """Codes of int32 [n, P, C] or [n, P, 1, C], with one multiplier a part.
+
+    A MUL by [1, P, 1] shifts and rounds as RESCALE does. One RESCALE a part would do on paper, but what Vela 5.2 makes
+    of it requantizes all parts with the last part's multiplier: it forgets that the operands are slices.
+    """
     m, s = requant.multiplier.ravel(), requant.shift.ravel()
-    starts = [0, *(np.flatnonzero((np.diff(m) != 0) | (np.diff(s) != 0)) + 1), len(m)]
-    done = []
-    for start, stop in itertools.pairwise(starts):
-        part = b.slice(acc, 1, int(start), int(stop - start))
-        done.append(b.requantized(part, Requant(m[start : start + 1], s[start : start + 1]), result))
-    return b.concat(done, axis=1)
+    if len(np.unique(m)) == len(np.unique(s)) == 1:
+        return b.requantized(acc, Requant(m[:1], s[:1]), result)
+    rounded = []
+    for start, stop in _of_one_shift(m, s):
+        shift = int(s[start:stop].min())
+        factors = m[start:stop] >> (s[start:stop] - shift)
+        ones = [1] * (len(b.shape(acc)) - 2)
+        part = b.slice(acc, 1, start, stop - start)
+        terms = [part, b.constant(factors.astype(np.int32).reshape(1, -1, *ones)), b.scalar(shift)]
+        rounded.append(b.add("MUL", terms, b.shape(part), "int32"))
+    return b.requantized(b.concat(rounded, axis=1), ONE, result)
+
+
+def _of_one_shift(m: NDArray[np.int32], s: NDArray[np.int8]) -> list[tuple[int, int]]:
+    """Runs [start, stop) of parts whose multipliers are exact at the smallest of their shifts."""
+    zeros = np.log2(m & -m).astype(int)  # below the last bit that is set
+    runs, start = [], 0
+    for i in range(1, len(m) + 1):
+        if i == len(m) or np.any(s[start : i + 1] - s[start : i + 1].min() > zeros[start : i + 1]):
+            runs.append((start, i))
+            start = i
+    return runs
 
 
 def _add(b: TosaBuilder, op: Add, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
@@ -89,7 +110,7 @@ def _conv2d(b: TosaBuilder, op: Conv2d, x: str, source: Tensor, result: Tensor) 
     _, kh, kw, _ = op.weight.shape
     x, bottom = _divisible(b, x, 1, top, bottom, kh, op.stride[0])
     x, right = _divisible(b, x, 2, left, right, kw, op.stride[1])
-    acc = _convolution(b, x, op.weight, op.bias, source, op.name, [top, bottom, left, right], list(op.stride))
+    acc = _convolution(b, x, op.weight, op.bias, source, (top, bottom, left, right), op.stride)
     return b.requantized(acc, op.requant, result)
 
 
@@ -107,26 +128,20 @@ def _convolution(
     weight: NDArray[np.int8],
     bias: NDArray[np.int32],
     source: Tensor,
-    layer: str,
-    pad: list[int],
-    stride: list[int],
+    pad: Sequence[int] = (0, 0, 0, 0),
+    stride: Sequence[int] = (1, 1),
 ) -> str:
-    """``sum((code - zero_point) * weight) + bias``: int32 accumulators of a bias that holds -zero_point * sum."""
-    sums = weight.astype(np.int64).sum(axis=(1, 2, 3))
-    own = bias.astype(np.int64) + source.zero_point * sums
-    farthest = max(source.zero_point - source.lo, source.hi - source.zero_point)
-    largest = int((farthest * np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3)) + np.abs(own)).max())
-    if largest >= 2**31:
-        raise QgaitError(
-            f"{layer} can reach {largest} while it accumulates, more than TOSA's int32 holds.",
-            "narrow the layer, or export to ONNX, which needs no zero point in its sums.",
-        )
+    """int32 ``sum((code - zero_point) * weight) + bias``, of a ``bias`` that holds -zero_point * sum(weight).
+
+    Neither the sums nor the bias can leave int32: a checked graph keeps the accumulator of every code below 2**28.
+    """
+    own = bias.astype(np.int64) + source.zero_point * weight.astype(np.int64).sum(axis=(1, 2, 3))
     n, height, width, _ = b.shape(x)
     outputs, kh, kw, _ = weight.shape
     rows, columns = (height + pad[0] + pad[1] - kh) // stride[0] + 1, (width + pad[2] + pad[3] - kw) // stride[1] + 1
     constants = [b.constant(weight), b.constant(own.astype(np.int32)), b.scalar(source.zero_point), b.scalar(0)]
     shape = (n, rows, columns, outputs)
-    window: Attributes = {"Pad": pad, "Stride": stride, "Dilation": [1, 1]}
+    window: Attributes = {"Pad": list(pad), "Stride": list(stride), "Dilation": [1, 1]}
     window |= {"LocalBound": False, "AccType": DTYPE_INT32}
     return b.add("CONV2D", [x, *constants], shape, "int32", window)
 
@@ -178,6 +193,6 @@ def _part_linear(b: TosaBuilder, op: PartLinear, x: str, source: Tensor, result:
     for i in range(count):
         weight = op.weight[i].T.reshape(outputs, 1, 1, channels)
         part = b.slice(columns, 1, i, 1)
-        acc = _convolution(b, part, weight, op.bias[i], source, f"{op.name}, part {i},", [0, 0, 0, 0], [1, 1])
+        acc = _convolution(b, part, weight, op.bias[i], source)
         parts.append(b.requantized(acc, Requant(op.requant.multiplier[i], op.requant.shift[i]), result))
     return b.reshape(b.concat(parts, axis=1), (n, count, outputs))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.runtime.clips import require_clip
 
 Codes = NDArray[np.int8]
 LEVELS = {
@@ -136,9 +137,7 @@ def _session(model: bytes, level: str, threads: int) -> Any:
 def _run(session: Any, clip: NDArray[np.uint8]) -> list[Codes]:
     (source,) = session.get_inputs()
     height, width = source.shape[1:]
-    if clip.dtype != np.uint8 or clip.ndim != 3 or clip.shape[1:] != (height, width) or not len(clip):
-        found = f"{clip.dtype} {list(clip.shape)}"
-        raise QgaitError(f"A clip is {found}, not uint8 [frames, {height}, {width}].", "align the silhouettes first.")
+    require_clip(clip, height, width)
     return session.run(None, {source.name: clip})
 
 

@@ -1,4 +1,4 @@
-"""Runtimes by name: ``reference``, ``ort``, or a target, which is compiled into a temporary bundle."""
+"""Runtimes by name: ``reference``, ``ort``, ``tosa``, or a target, which is compiled into a temporary bundle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from qgait.export.graph import Graph
 from qgait.runtime.parity import Clip, Codes, Runtime
 
 Report = Callable[[str, int, int], None]
+UNCOMPILED = ("reference", "ort", "tosa")
 ORT_LEVELS = ("disabled", "basic", "extended", "all")
 
 
@@ -47,13 +48,13 @@ def check_names(names: Iterable[str]) -> None:
     from qgait.runtime.targets import find
 
     for name in names:
-        if name in ("reference", "ort"):
+        if name in UNCOMPILED:
             continue
         try:
             find(name)
         except QgaitError as error:
             raise QgaitError(
-                f"There is no runtime '{name}'.", f"use reference, ort, or a target; {error.fix}"
+                f"There is no runtime '{name}'.", f"use {', '.join(UNCOMPILED)}, or a target; {error.fix}"
             ) from error
 
 
@@ -71,6 +72,10 @@ def open_runtimes(
 
             for level in ORT_LEVELS if all_levels else ORT_LEVELS[-1:]:
                 yield OpenRuntime(f"ort {level}", OnnxRuntime(onnx, level))
+        elif name == "tosa":
+            from qgait.runtime.tosa import TosaRuntime
+
+            yield OpenRuntime("tosa", TosaRuntime(graph))
         else:
             yield compiled(name, graph, progress)
 
