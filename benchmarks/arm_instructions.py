@@ -42,7 +42,7 @@ def rows(graph: Graph, target: Target) -> list[tuple[str, int, int]]:
             driver = build_driver([kernel], graph, target, Path(folder))
             data = write_data([kernel], tensors, Path(folder) / "data")
             program = [driver, data, Path(folder) / "outputs"]
-            one, three = (qemu.count_instructions(target.qemu, [*program, repeats]) for repeats in ("1", "3"))
+            one, three = (qemu.count_instructions([*target.qemu, *program, repeats]) for repeats in ("1", "3"))
         found.append((" + ".join(kernel.ops), sum(macs[name] for name in kernel.ops), (three - one) // 2))
     return found
 

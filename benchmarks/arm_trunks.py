@@ -75,7 +75,7 @@ def peer_instructions(kind: str, file: Path, cpu: str, folder: Path) -> tuple[in
     outputs = folder / "outputs.npz"
     program = [python, Path(peer_run.__file__), kind, file, folder / "frame.npy"]
     one, many = (
-        min(count_instructions(emulator, [*program, str(runs), outputs]) for _ in range(2))
+        min(count_instructions([*emulator, *program, str(runs), outputs]) for _ in range(2))
         for runs in (1, 1 + PEER_FRAMES)
     )
     found = np.load(outputs)

@@ -7,9 +7,10 @@ python=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# qemu-user runs compiled ARM code here; the C compiler builds the plugin that counts instructions
+# qemu-user runs compiled ARM code here, qemu-system-arm that of a Cortex-M; the C compiler builds the plugin that counts instructions
 missing=
 command -v qemu-aarch64 >/dev/null || missing="$missing qemu-user"
+command -v qemu-system-arm >/dev/null || missing="$missing qemu-system-arm"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 # a second linker: the tests link a bundle with Debian's cross compiler too
 command -v aarch64-linux-gnu-gcc >/dev/null || missing="$missing gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
@@ -24,7 +25,7 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086
     if ! { $as_root apt-get update -q && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing; } >&2; then
         say "could not install:$missing"
-        say "without qemu-user, compiled ARM code is NOT run and NOT checked here; without gcc, instructions are not counted."
+        say "without qemu-user and qemu-system-arm, compiled ARM code is NOT run and NOT checked here; without gcc, instructions are not counted."
         say "Fix: sudo apt-get install$missing"
         [ "${CI:-}" != true ] || exit 1
     fi

@@ -11,7 +11,7 @@ from typing import Any
 from qgait.errors import ParityError, QgaitError
 from qgait.runtime import qemu, remote
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import first_difference, reason, selftest, start
+from qgait.runtime.compiled import first_difference, invocation, reason, selftest, start
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Measurement:
     """One row of ``qgait bench``. Times are milliseconds and None under QEMU, where they would mean nothing.
 
     ``peak_memory_bytes``: what the process of gait-run had at most; under QEMU the arena and the library.
-    ``model_bytes``: libgait.so, that is code and weights.
+    ``model_bytes``: code and weights.
     """
 
     target: str
@@ -51,6 +51,11 @@ def bench(bundle: Bundle, device: str = "local", options: Sequence[str] = ()) ->
     if device == "qemu":
         return _emulated(bundle)
     if device.startswith("ssh://"):
+        if bundle.target.board is not None:
+            raise QgaitError(
+                f"A {bundle.target.name} has no operating system to log in to.",
+                f"run {bundle.gait_run.name} bench in a debugger with semihosting, or use --device qemu.",
+            )
         return _timed(bundle, device, remote.bench(bundle, device, options))
     raise QgaitError(f"There is no device '{device}'.", "use local, qemu or ssh://user@host.")
 
@@ -72,7 +77,8 @@ def _local(bundle: Bundle, options: Sequence[str]) -> dict[str, Any]:
     if start(bundle):
         raise QgaitError(
             f"The target {bundle.target.name} does not run on this machine.",
-            "use --device qemu to count its instructions, or --device ssh://user@host on a board.",
+            "use --device qemu to count its instructions"
+            + (", or --device ssh://user@host on a board." if bundle.target.board is None else "."),
         )
     selftest(bundle)
     done = subprocess.run([str(bundle.gait_run), "bench", "--json", *options], capture_output=True, text=True)
@@ -92,14 +98,13 @@ def _timed(bundle: Bundle, device: str, facts: dict[str, Any]) -> Measurement:
         embedding_ms=facts["embedding_ms"],
         instructions_per_frame=None,
         peak_memory_bytes=facts["peak_memory_bytes"],
-        model_bytes=bundle.size("libgait.so"),
+        model_bytes=bundle.library_bytes,
         macs_per_frame=bundle.manifest["macs"]["frame"],
     )
 
 
 def _emulated(bundle: Bundle) -> Measurement:
-    command = start(bundle)
-    if not command:
+    if not start(bundle):
         raise QgaitError(
             f"The target {bundle.target.name} runs on this machine itself, without QEMU.", "use --device local."
         )
@@ -108,7 +113,8 @@ def _emulated(bundle: Bundle) -> Measurement:
     timing = bundle.manifest["timing"]
     first, more = timing["delay"] + 1, 2 * timing["stride"]
     short, long = (
-        qemu.count_instructions(command, [bundle.gait_run, "push", str(count)]) for count in (first, first + more)
+        qemu.count_instructions(invocation(bundle, bundle.gait_run, "push", str(count)), bundle.path)
+        for count in (first, first + more)
     )
     return Measurement(
         target=bundle.target.name,
@@ -117,7 +123,7 @@ def _emulated(bundle: Bundle) -> Measurement:
         frame_p95=None,
         embedding_ms=None,
         instructions_per_frame=(long - short) // more,
-        peak_memory_bytes=bundle.manifest["memory"]["arena_bytes"] + bundle.size("libgait.so"),
-        model_bytes=bundle.size("libgait.so"),
+        peak_memory_bytes=bundle.manifest["memory"]["arena_bytes"] + bundle.library_bytes,
+        model_bytes=bundle.library_bytes,
         macs_per_frame=bundle.manifest["macs"]["frame"],
     )

@@ -108,7 +108,14 @@ class Bundle:
     @property
     def gait_run(self) -> Path:
         """The executable for the target."""
-        return self.path.absolute() / "gait-run"
+        return self.path.absolute() / program_name(self.target)
+
+    @property
+    def library_bytes(self) -> int:
+        """Code and weights: of libgait.so, or what a bare-metal program links of libgait.a."""
+        if self.target.board is None:
+            return self.size("libgait.so")
+        return int(self.manifest["memory"]["flash_bytes"])
 
     def size(self, name: str) -> int:
         """Bytes of one file of the bundle."""
@@ -125,6 +132,11 @@ class Bundle:
         if len(clip) == 0:
             raise QgaitError("A clip has no frames.", "give at least one silhouette.")
         return np.ascontiguousarray(clip)
+
+
+def program_name(target: Target) -> str:
+    """The name of the bundle's executable."""
+    return "gait-run" if target.board is None else "gait-run.elf"
 
 
 def file_sha256(file: Path) -> str:

@@ -19,7 +19,7 @@ import qgait
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.timing import macs_of_frame
-from qgait.runtime.bundle import FORMAT, MANIFEST, TRACER, VERSION, Bundle, read_manifest, sign
+from qgait.runtime.bundle import FORMAT, MANIFEST, TRACER, VERSION, Bundle, program_name, read_manifest, sign
 from qgait.runtime.glue import glue
 from qgait.runtime.link import Linker
 from qgait.runtime.memory_plan import HEADER_BYTES, MemoryPlan, plan
@@ -61,8 +61,10 @@ def write_program(
         with tempfile.TemporaryDirectory(prefix="qgait-") as work:
             linker = Linker(program.target, Path(work))
             linker.archive(sources, kernels, folder)
-            linker.shared(folder)
-            linker.program(["gait_run.c", "clip_stream.c"], folder, folder / "gait-run")
+            flash = linker.read_only_bytes()
+            if program.target.board is None:
+                linker.shared(folder)
+            linker.program(["gait_run.c", "selftest.c", "clip_stream.c"], folder, folder / program_name(program.target))
             if trace:
                 traced = Path(work) / "traced"
                 traced.mkdir()
@@ -72,11 +74,11 @@ def write_program(
         say()
         _write_selftest(program.graph, clips, folder / "selftest")
         say()
-        sign(folder, manifest(program, memory, [len(clip) for clip in clips]))
+        sign(folder, manifest(program, memory, flash, [len(clip) for clip in clips]))
     return Bundle.open(out)
 
 
-def manifest(program: Program, memory: MemoryPlan, selftest_frames: list[int]) -> dict[str, Any]:
+def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: list[int]) -> dict[str, Any]:
     """Everything in manifest.json but the list of files and the checksum."""
     graph, target = program.graph, program.target
     embedding = graph.tensors[graph.output]
@@ -102,6 +104,7 @@ def manifest(program: Program, memory: MemoryPlan, selftest_frames: list[int]) -
         },
         "memory": {
             "arena_bytes": memory.arena_bytes,
+            "flash_bytes": flash,
             "header_bytes": HEADER_BYTES,
             "state_bytes": memory.state_bytes,
             "state": list(memory.state),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import ParityError, QgaitError
+from qgait.runtime.boards import emulator, system_command
 from qgait.runtime.bundle import TRACER, Bundle
 from qgait.runtime.processor import machine_name, machine_of
 from qgait.runtime.qemu import launcher
@@ -33,8 +34,7 @@ class Compiled:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.name = bundle.target.name
-        self._launcher = start(bundle)
-        self._stream = Stream(bundle) if not self._launcher else None
+        self._stream = None if start(bundle) else Stream(bundle)
 
     def embed(self, clip: Clip) -> Codes:
         """Embedding codes int8 [parts, channels] of a clip uint8 [frames, H, W]."""
@@ -46,7 +46,7 @@ class Compiled:
         if self._stream is not None:
             return [self._stream.embed(clip) for clip in checked]
         shape = self.bundle.embedding_shape
-        codes = self._run([self.bundle.gait_run, "embed"], checked)
+        codes = self._run(self.bundle.gait_run, ["embed"], checked)
         if len(codes) != len(checked) * shape[0] * shape[1]:
             raise ParityError(f"gait-run answered {len(codes)} codes for {len(checked)} clips.")
         return list(np.frombuffer(codes, np.int8).reshape(len(checked), *shape).copy())
@@ -58,7 +58,7 @@ class Compiled:
         """
         if TRACER not in self.bundle.manifest["files"]:
             raise QgaitError(f"The bundle {self.bundle.path} has no {TRACER}.", "compile it with --trace.")
-        written = self._run([self.bundle.path.absolute() / TRACER], [self.bundle.check_clip(clip)])
+        written = self._run(self.bundle.path.absolute() / TRACER, [], [self.bundle.check_clip(clip)])
         memory, kernels = self.bundle.manifest["memory"], self.bundle.manifest["kernels"]
         records: dict[str, list[Codes]] = {}
         position = 0
@@ -70,14 +70,19 @@ class Compiled:
             position += 8 + size
         return {name: np.stack(found[-1:] if name in memory["state"] else found) for name, found in records.items()}
 
-    def _run(self, program: Sequence[str | Path], clips: Sequence[Clip]) -> bytes:
-        with tempfile.TemporaryFile() as stream:
-            write_clips(stream, clips, self.bundle.frame_shape)
-            stream.seek(0)
-            done = subprocess.run([*self._launcher, *map(str, program)], stdin=stream, capture_output=True)
-        if done.returncode != 0:
-            raise QgaitError(f"{program[0]} stopped: {reason(done.returncode, done.stderr)}", "see qgait bench.")
-        return done.stdout
+    def _run(self, program: Path, arguments: Sequence[str], clips: Sequence[Clip]) -> bytes:
+        """What ``program`` answers to the clips; without an operating system they go through files."""
+        bare = self.bundle.target.board is not None
+        with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
+            given, answer = Path(folder) / "clips", Path(folder) / "codes"
+            with given.open("wb") as stream:
+                write_clips(stream, clips, self.bundle.frame_shape)
+            command = invocation(self.bundle, program, *arguments, *([given.name, answer.name] if bare else []))
+            with given.open("rb") as stream:
+                done = subprocess.run(command, stdin=stream, capture_output=True, cwd=folder)
+            if done.returncode != 0:
+                raise QgaitError(f"{program} stopped: {reason(done.returncode, done.stderr)}", "see qgait bench.")
+            return answer.read_bytes() if bare else done.stdout
 
 
 class Stream:
@@ -129,7 +134,12 @@ def load(bundle: Bundle) -> ctypes.CDLL:
             "compile it for this machine (--target host).",
         )
     selftest(bundle)
-    library = ctypes.CDLL(str(bundle.path.absolute() / "libgait.so"))
+    return functions(bundle.path / "libgait.so")
+
+
+def functions(path: Path) -> ctypes.CDLL:
+    """A shared library with the types of the four calls."""
+    library = ctypes.CDLL(str(path.absolute()))
     library.gait_arena_size.restype = ctypes.c_size_t
     library.gait_reset.argtypes = [ctypes.c_void_p]
     library.gait_reset.restype = None
@@ -140,7 +150,7 @@ def load(bundle: Bundle) -> ctypes.CDLL:
 def start(bundle: Bundle) -> list[str]:
     """What goes in front of the bundle's programs on this machine; QgaitError when they cannot run."""
     target = bundle.target
-    for name in ("libgait.so", "gait-run"):
+    for name in ("libgait.so", "gait-run") if target.board is None else ("gait-run.elf",):
         machine = machine_of(bundle.path / name)
         if machine != target.elf_machine:
             raise QgaitError(
@@ -148,7 +158,15 @@ def start(bundle: Bundle) -> list[str]:
                 f"its manifest says {machine_name(target.elf_machine)}.",
                 "compile the bundle again.",
             )
-    return launcher(target.elf_machine, target.qemu or ())
+    return launcher(target.elf_machine, target.qemu or ()) if target.board is None else emulator(target)
+
+
+def invocation(bundle: Bundle, program: Path, *arguments: str) -> list[str]:
+    """The command that runs one of the bundle's programs on this machine; QgaitError when that cannot be."""
+    before = start(bundle)
+    if bundle.target.board is None:
+        return [*before, str(program), *arguments]
+    return system_command(before, program, arguments)
 
 
 def selftest(bundle: Bundle) -> str:
@@ -156,7 +174,8 @@ def selftest(bundle: Bundle) -> str:
 
     ParityError with the first difference if there is one, QgaitError if the program cannot run here.
     """
-    done = subprocess.run([*start(bundle), str(bundle.gait_run), "selftest"], capture_output=True, text=True)
+    command = invocation(bundle, bundle.gait_run, "selftest")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=bundle.path)
     if done.returncode == 1:
         raise ParityError(f"The self-test of {bundle.path} failed: {first_difference(done.stdout)}")
     if done.returncode != 0:

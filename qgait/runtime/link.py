@@ -12,12 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qgait.errors import QgaitError
+from qgait.runtime.boards import linker_script
 from qgait.runtime.glue import DEVICE, Glue
 from qgait.runtime.processor import machine_name, machine_of
 from qgait.runtime.targets import Target
+from qgait.runtime.tvm import elf
 
 API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")
-C_FLAGS = ("-std=gnu23", "-O2", "-fPIC", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
+STAND_IN = "gait_npu_stand_in"
+C_FLAGS = ("-std=gnu23", "-O2", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
+LINUX_FLAGS = ("-fPIC",)
+BARE_FLAGS = (
+    "-fno-pic",
+    "-ffreestanding",
+    "-ffunction-sections",
+    "-fdata-sections",
+)  # sections can be placed one by one
 
 NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 
@@ -28,6 +38,7 @@ class Linker:
     def __init__(self, target: Target, work: Path) -> None:
         self.target = target
         self.work = work
+        self.flags = (*C_FLAGS, *(LINUX_FLAGS if target.board is None else BARE_FLAGS))
 
     def archive(self, glue: Glue, kernels: bytes, out: Path, trace: bool = False) -> None:
         """Writes gait.h and libgait.a into ``out``; with ``trace`` it calls gait_trace after every kernel."""
@@ -36,36 +47,57 @@ class Linker:
             (self.work / name).write_text(text)
         (self.work / "weights.bin").write_bytes(glue.weights)
         (self.work / "kernels.o").write_bytes(kernels)
-        self._compile(self.work / "glue.c", *(["-DGAIT_TRACE"] if trace else []))
+        self._compile(self.work / "glue.c", f"-I{DEVICE}", *(["-DGAIT_TRACE"] if trace else []))
         self._compile(self.work / "weights.c")
         (out / "gait.h").write_text(glue.header)
         self._zig("ar", "rcsD", out / "libgait.a", *self._objects())
 
-    def shared(self, out: Path) -> None:
-        """Writes libgait.so into ``out`` from what the last `archive` compiled; it exports the four calls only."""
+    def read_only_bytes(self) -> int:
+        """Code and weights of the library that the last `archive` wrote."""
+        return sum(elf.read_only_bytes(file.read_bytes()) for file in self._objects())
+
+    def shared(self, out: Path, npu: str | None = None) -> None:
+        """Writes libgait.so into ``out`` from what the last `archive` compiled; it exports the four calls only.
+
+        ``npu`` is a C file of ``device/`` that stands in for an NPU, and also exports how it is told what to do.
+        """
         exports = self.work / "exports.map"
-        exports.write_text(f"{{ global: {' '.join(f'{name};' for name in API)} local: *; }};\n")
+        names = (*API, STAND_IN) if npu else API
+        exports.write_text(f"{{ global: {' '.join(f'{name};' for name in names)} local: *; }};\n")
         memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
         flags = ["-shared", "-nostdlib", "-Wl,-z,defs", "-Wl,-soname,libgait.so", f"-Wl,--version-script={exports}"]
-        self._link(out / "libgait.so", *flags, *self._objects(), memory)
+        doubles = [self._compile(DEVICE / npu)] if npu else []
+        self._link(out / "libgait.so", *flags, *self._objects(), *doubles, memory)
 
     def program(self, sources: Sequence[str], library: Path, out: Path) -> None:
-        """Links C files of ``device/`` with libgait.a and the C library into a static executable."""
+        """Links C files of ``device/`` with libgait.a into a static executable.
+
+        It has the C library, or without an operating system start-up code and the memory of the target's board.
+        """
         files = [DEVICE / name for name in sources]
-        self._link(out, "-static", *C_FLAGS, f"-I{library}", *files, library / "libgait.a")
-        out.chmod(0o755)
+        if self.target.board is None:
+            self._link(
+                out, "-static", *self.flags, f"-I{library}", *files, DEVICE / "system_posix.c", library / "libgait.a"
+            )
+            out.chmod(0o755)
+            return
+        script = self.work / "board.ld"
+        script.write_text(linker_script(self.target.board))
+        objects = [self._compile(file, f"-I{library}") for file in (*files, DEVICE / "system_semihosting.c")]
+        memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
+        self._link(out, "-nostdlib", f"-Wl,-T,{script}", *objects, library / "libgait.a", memory)
 
     def _objects(self) -> list[Path]:
         return [self.work / name for name in ("glue.o", "kernels.o", "weights.o")]
 
     def _compile(self, source: Path, *flags: str) -> Path:
         out = self.work / f"{source.stem}.o"
-        self._zig("cc", "-target", self.target.zig_target, *C_FLAGS, *flags, "-c", source, "-o", out)
+        self._zig("cc", *self.target.zig_flags, *self.flags, *flags, "-c", source, "-o", out)
         return out
 
     def _link(self, out: Path, *arguments: str | Path) -> None:
         # -O2 also chooses which build of zig's C library is taken: one for all calls
-        self._zig("cc", "-target", self.target.zig_target, "-O2", "-s", *arguments, "-o", out)
+        self._zig("cc", *self.target.zig_flags, "-O2", "-s", *arguments, "-o", out)
         machine = machine_of(out)
         if machine != self.target.elf_machine:
             wanted = machine_name(self.target.elf_machine)

@@ -38,20 +38,25 @@ def launcher(machine: int, qemu: Sequence[str]) -> list[str]:
     return [path, *qemu[1:]]
 
 
-def count_instructions(command: Sequence[str], program: Sequence[str | Path]) -> int:
-    """Executed guest instructions of one run of ``program`` under the emulator ``command``, start-up included."""
-    plugin = build_plugin(command[0])
+def count_instructions(command: Sequence[str | Path], folder: Path | None = None) -> int:
+    """Executed guest instructions of one run, start-up included.
+
+    ``command`` begins with the emulator and runs in ``folder``.
+    """
+    emulator = str(command[0])
+    plugin = build_plugin(emulator)
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
         done = subprocess.run(
-            [*command, "-plugin", str(plugin), "-d", "plugin", "-D", log.name, *map(str, program)],
+            [emulator, "-plugin", str(plugin), "-d", "plugin", "-D", log.name, *map(str, command[1:])],
             capture_output=True,
             text=True,
+            cwd=folder,
         )
         found = re.search(r"^instructions (\d+)$", Path(log.name).read_text(), re.MULTILINE)
     if done.returncode != 0 or found is None:
         said = (done.stderr.strip() or "it printed no count").splitlines()[-1]
         raise QgaitError(
-            f"{command[0]} could not count instructions: {said}",
+            f"{emulator} could not count instructions: {said}",
             "install a QEMU with plugins (Debian's qemu-user has them, qemu-user-static has not).",
         )
     return int(found[1])

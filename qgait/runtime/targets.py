@@ -10,7 +10,7 @@ from typing import Literal
 
 from qgait.errors import QgaitError
 
-Isa = Literal["dotprod", "v8", "armv7", "vnni", "generic"]
+Isa = Literal["dotprod", "v8", "armv7", "vnni", "generic", "mve", "dsp"]
 
 EM_ARM, EM_X86_64, EM_AARCH64 = 40, 62, 183  # e_machine of the ELF specification
 
@@ -21,6 +21,7 @@ class Target:
 
     ``isa`` names the convolution kernels. ``zig_target`` is a static Linux ABI, ``qemu`` the command in front of a
     program that runs it on another host (None where the code runs on this machine).
+    A target with a ``board`` has no operating system: its programs are for that board of boards.py, which QEMU has.
     """
 
     name: str
@@ -32,6 +33,13 @@ class Target:
     zig_target: str
     elf_machine: int
     qemu: tuple[str, ...] | None
+    zig_cpu: str | None = None
+    board: str | None = None
+
+    @property
+    def zig_flags(self) -> tuple[str, ...]:
+        """The processor as zig's compiler is told."""
+        return ("-target", self.zig_target, *((f"-mcpu={self.zig_cpu}",) if self.zig_cpu else ()))
 
 
 def _aarch64(
@@ -47,6 +55,22 @@ def _dotprod(name: str, description: str, mcpu: str | None = None) -> Target:
 
 def _v8(name: str, description: str, mcpu: str | None = None) -> Target:
     return _aarch64(name, description, "v8", ("+neon",), mcpu, "cortex-a72")
+
+
+def _cortex_m(number: int, description: str, triple: str, mattr: tuple[str, ...], isa: Isa, board: str) -> Target:
+    return Target(
+        name=f"cortex-m{number}",
+        description=description,
+        mtriple=f"{triple}-none-eabihf",
+        mattr=mattr,
+        mcpu=f"cortex-m{number}",
+        isa=isa,
+        zig_target="thumb-freestanding-eabihf",
+        elf_machine=EM_ARM,
+        qemu=("qemu-system-arm", "-M", board),
+        zig_cpu=f"cortex_m{number}",
+        board=board,
+    )
 
 
 _ARMV7 = Target(
@@ -71,6 +95,10 @@ _BOARDS = (
     _dotprod("rpi5", "Raspberry Pi 5 (Cortex-A76)", "cortex-a76"),
     _dotprod("rk3588", "Rockchip RK3588 (Cortex-A76 and A55)", "cortex-a76"),
     _dotprod("imx93", "NXP i.MX 93 (Cortex-A55)", "cortex-a55"),
+    _cortex_m(55, "Cortex-M55 with MVE, no operating system", "thumbv8.1m.main", ("+mve",), "mve", "mps3-an547"),
+    # the emulator has no Cortex-M85; its code uses the instructions of a Cortex-M55
+    _cortex_m(85, "Cortex-M85 with MVE, no operating system", "thumbv8.1m.main", ("+mve",), "mve", "mps3-an547"),
+    _cortex_m(33, "Cortex-M33 with DSP, no operating system", "thumbv8m.main", ("+dsp",), "dsp", "mps2-an505"),
 )
 
 

@@ -77,7 +77,7 @@ def test_emulated_instructions_are_exact_and_repeatable(target: str) -> None:
 def test_the_counter_counts_frames() -> None:
     made = bundle("tiny", "arm")
     command = ["qemu-aarch64", *(made.target.qemu or ())[1:]]
-    one, three, five = (qemu.count_instructions(command, [made.gait_run, "push", n]) for n in ("1", "3", "5"))
+    one, three, five = (qemu.count_instructions([*command, made.gait_run, "push", n]) for n in ("1", "3", "5"))
     assert 0 < one < three - one
     assert abs((five - three) - (three - one)) < 0.02 * (three - one)
 
@@ -88,7 +88,7 @@ def test_a_network_over_neighbouring_frames_is_counted_in_its_stride() -> None:
     timing = made.manifest["timing"]
     assert timing == {"min_frames": 3, "delay": 9, "stride": 3}
     command = ["qemu-aarch64", *(made.target.qemu or ())[1:]]
-    counted = [qemu.count_instructions(command, [made.gait_run, "push", str(n)]) for n in (1, 3, 30, 33)]
+    counted = [qemu.count_instructions([*command, made.gait_run, "push", str(n)]) for n in (1, 3, 30, 33)]
     found = bench(made, "qemu").instructions_per_frame
     assert found is not None
     assert abs(found - (counted[3] - counted[2]) / 3) < 0.02 * found
@@ -98,7 +98,7 @@ def test_a_network_over_neighbouring_frames_is_counted_in_its_stride() -> None:
 def test_a_program_that_fails_is_not_counted() -> None:
     made = bundle("tiny", "arm")
     with pytest.raises(QgaitError, match=r"could not count instructions: .*there is no command fly"):
-        qemu.count_instructions(list(made.target.qemu or ()), [made.gait_run, "fly"])
+        qemu.count_instructions([*(made.target.qemu or ()), made.gait_run, "fly"])
 
 
 def test_the_plugin_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

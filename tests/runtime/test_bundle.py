@@ -18,7 +18,7 @@ from qgait.runtime.bundle import MANIFEST
 from qgait.runtime.compiled import Compiled, selftest
 from qgait.runtime.processor import machine_of
 
-TINY = [("tiny", target) for target in ("host", "arm", "arm64-v8", "armv7")]
+TINY = [("tiny", target) for target in ("host", "arm", "arm64-v8", "armv7", "cortex-m55")]
 LARGE = [(name, target) for name in ("gaitset", "gaitbase") for target in ("host", "arm")]
 
 

@@ -34,7 +34,7 @@ def test_multiplies_an_instruction(name: str, tmp_path: Path) -> None:
     driver = build_driver([kernel], graph, target, tmp_path)
     data = write_data([kernel], codes, tmp_path / "data")
     one, three = (
-        qemu.count_instructions(target.qemu, [driver, data, tmp_path / "outputs", repeats]) for repeats in ("1", "3")
+        qemu.count_instructions([*target.qemu, driver, data, tmp_path / "outputs", repeats]) for repeats in ("1", "3")
     )
     speed = graph.macs_of(group.conv) / ((three - one) / 2)
     assert speed >= wanted, f"{speed:.2f} multiply-accumulates an instruction"

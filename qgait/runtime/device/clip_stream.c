@@ -1,28 +1,13 @@
 #include "clip_stream.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "gait.h"
+#include "system.h"
 
-void refuse(const char *format, ...)
-{
-    va_list values;
-    va_start(values, format);
-    fputs("gait-run: ", stderr);
-    vfprintf(stderr, format, values);
-    fputc('\n', stderr);
-    va_end(values);
-    exit(2);
-}
-
-void open_clips(FILE *stream)
+void open_clips(void)
 {
     uint8_t head[8];
-    size_t size = fread(head, 1, sizeof head, stream);
-    if (size != sizeof head || memcmp(head, "GAIT", 4) != 0)
+    size_t size = take(head, sizeof head);
+    if (size != sizeof head || head[0] != 'G' || head[1] != 'A' || head[2] != 'I' || head[3] != 'T')
         refuse("standard input is not a stream of clips: it does not begin with GAIT, height and width.");
     unsigned height = head[4] | head[5] << 8, width = head[6] | head[7] << 8;
     if (height != GAIT_FRAME_HEIGHT || width != GAIT_FRAME_WIDTH)
@@ -30,11 +15,11 @@ void open_clips(FILE *stream)
                GAIT_FRAME_WIDTH);
 }
 
-uint32_t next_clip(FILE *stream, unsigned clip)
+uint32_t next_clip(unsigned clip)
 {
     uint8_t count[4];
-    size_t size = fread(count, 1, sizeof count, stream);
-    if (size == 0 && feof(stream))
+    size_t size = take(count, sizeof count);
+    if (size == 0)
         return 0;
     if (size != sizeof count)
         refuse("standard input ends within the frame count of clip %u.", clip);
@@ -44,11 +29,11 @@ uint32_t next_clip(FILE *stream, unsigned clip)
     return frames;
 }
 
-void next_frame(FILE *stream, uint8_t *frame, unsigned clip, uint32_t index)
+void next_frame(uint8_t *frame, unsigned clip, uint32_t index)
 {
-    size_t size = fread(frame, 1, GAIT_FRAME_BYTES, stream);
+    size_t size = take(frame, GAIT_FRAME_BYTES);
     if (size != GAIT_FRAME_BYTES)
-        refuse("frame %u of clip %u has %zu of %u bytes.", index, clip, size, (unsigned)GAIT_FRAME_BYTES);
+        refuse("frame %u of clip %u has %zu of %u bytes.", (unsigned)index, clip, size, (unsigned)GAIT_FRAME_BYTES);
 }
 
 void *new_arena(void)
@@ -56,10 +41,4 @@ void *new_arena(void)
     static uint8_t arena[GAIT_ARENA_BYTES];
     gait_reset(arena);
     return arena;
-}
-
-void put(const void *bytes, size_t size)
-{
-    if (fwrite(bytes, 1, size, stdout) != size)
-        refuse("standard output cannot be written: %s.", strerror(errno));
 }

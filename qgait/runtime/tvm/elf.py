@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 SECTION_SYMBOLS, UNDEFINED_SECTION = 2, 0
+WRITTEN, LOADED = 1, 2  # flags of a section
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,8 @@ def machine(data: bytes) -> int:
 
 def symbols(data: bytes) -> list[Symbol]:
     """Every named symbol of an object file."""
-    machine(data)
-    wide = data[4] == 2
-    table, width, count = _section_table(data, wide)
-    header, entry = ("<IIQQQQIIQQ", "<IBBHQQ") if wide else ("<IIIIIIIIII", "<IIIBBH")
-    sections = [struct.unpack_from(header, data, table + i * width) for i in range(count)]
+    sections, wide = _sections(data)
+    entry = "<IBBHQQ" if wide else "<IIIBBH"
     found = []
     for _, kind, _, _, start, size, link, _, _, step in sections:
         if kind != SECTION_SYMBOLS:
@@ -44,6 +42,20 @@ def symbols(data: bytes) -> list[Symbol]:
             if name:
                 found.append(Symbol(name, section != UNDEFINED_SECTION, info >> 4 != 0))
     return found
+
+
+def read_only_bytes(data: bytes) -> int:
+    """Code and constants of an object file: what it adds to the read-only memory of a program."""
+    return sum(section[5] for section in _sections(data)[0] if section[2] & (LOADED | WRITTEN) == LOADED)
+
+
+def _sections(data: bytes) -> tuple[list[tuple[int, ...]], bool]:
+    """The section headers, and whether they are of the 64-bit form."""
+    machine(data)
+    wide = data[4] == 2
+    table, width, count = _section_table(data, wide)
+    header = "<IIQQQQIIQQ" if wide else "<IIIIIIIIII"
+    return [struct.unpack_from(header, data, table + i * width) for i in range(count)], wide
 
 
 def _section_table(data: bytes, wide: bool) -> tuple[int, int, int]:

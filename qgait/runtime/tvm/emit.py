@@ -26,8 +26,10 @@ def llvm_target(target: Target) -> tvm.target.Target:
         fields["mattr"] = list(target.mattr)
     if target.mcpu:
         fields["mcpu"] = target.mcpu
-    if target.isa == "armv7":
+    if "hf" in target.mtriple.rsplit("-", 1)[-1]:
         fields["mfloat-abi"] = "hard"
+    if target.board is not None:
+        fields["vector-width"] = 128  # or TVM warns that it takes that
     return tvm.target.Target(fields)
 
 

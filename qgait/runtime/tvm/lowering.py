@@ -99,6 +99,8 @@ _CONVOLUTIONS: dict[Isa, tuple[tuple[str, Callable[[Group, Graph, Target], Kerne
     "v8": (("Winograd 4 x 4", conv_winograd.conv_kernel), ("direct, 8-bit products", conv_v8.conv_kernel)),
     "armv7": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
     "generic": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
+    "mve": (),
+    "dsp": (),
 }
 
 

@@ -1,0 +1,138 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gait.h"
+#include "system.h"
+
+void refuse(const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    fputs("gait-run: ", stderr);
+    vfprintf(stderr, format, values);
+    fputc('\n', stderr);
+    va_end(values);
+    exit(2);
+}
+
+void say(const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    vprintf(format, values);
+    va_end(values);
+}
+
+/* Not a FILE: that would be memory from malloc, whose work depends on addresses, and `push` has to execute the same
+ * instructions every time. */
+int open_file(const char *path)
+{
+    return open(path, O_RDONLY);
+}
+
+size_t read_file(int file, void *bytes, size_t size)
+{
+    size_t done = 0;
+    ssize_t step = 1;
+    while (done < size && step > 0) {
+        step = read(file, (char *)bytes + done, size - done);
+        done += step > 0 ? (size_t)step : 0;
+    }
+    return done;
+}
+
+void rewind_file(int file)
+{
+    lseek(file, 0, SEEK_SET);
+}
+
+void close_file(int file)
+{
+    close(file);
+}
+
+const char *selftest_folder(void)
+{
+    static char folder[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 16);
+    if (length < 0)
+        refuse("the folder of gait-run is not known: name the selftest folder.");
+    folder[length] = '\0';
+    return strcat(dirname(folder), "/selftest");
+}
+
+void open_streams(const char *input, const char *output)
+{
+    if (input != NULL && freopen(input, "rb", stdin) == NULL)
+        refuse("%s cannot be read: %s.", input, strerror(errno));
+    if (output != NULL && freopen(output, "wb", stdout) == NULL)
+        refuse("%s cannot be written: %s.", output, strerror(errno));
+}
+
+size_t take(void *bytes, size_t size)
+{
+    return fread(bytes, 1, size, stdin);
+}
+
+void put(const void *bytes, size_t size)
+{
+    if (fwrite(bytes, 1, size, stdout) != size)
+        refuse("standard output cannot be written: %s.", strerror(errno));
+}
+
+void close_streams(void)
+{
+    if (fflush(stdout) != 0)
+        refuse("standard output cannot be written: %s.", strerror(errno));
+}
+
+uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+uint64_t *room_for(size_t count)
+{
+    return malloc(count * sizeof(uint64_t));
+}
+
+/* VmHWM is this program's own; getrusage also counts what the parent used before it started this program. */
+static long peak_bytes(void)
+{
+    char line[128];
+    long kilobytes = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status != NULL && kilobytes == 0 && fgets(line, sizeof line, status) != NULL)
+        sscanf(line, "VmHWM: %ld", &kilobytes);
+    if (status != NULL)
+        fclose(status);
+    if (kilobytes == 0) {
+        struct rusage usage;
+        getrusage(RUSAGE_SELF, &usage);
+        kilobytes = usage.ru_maxrss;
+    }
+    return kilobytes * 1024;
+}
+
+void print_durations(uint64_t median, uint64_t p95, uint64_t embedding, int json)
+{
+    double frame = median * 1e-6, most = p95 * 1e-6, last = embedding * 1e-6;
+    if (json)
+        printf("{\"target\": \"%s\", \"frame_ms\": {\"median\": %.6f, \"p95\": %.6f}, \"embedding_ms\": %.6f, "
+               "\"peak_memory_bytes\": %ld, \"arena_bytes\": %zu}\n",
+               GAIT_TARGET, frame, most, last, peak_bytes(), gait_arena_size());
+    else
+        printf("frame %.3f ms (95 %%: %.3f ms), embedding %.3f ms, peak memory %ld kB of which the arena %zu kB\n",
+               frame, most, last, peak_bytes() / 1024, gait_arena_size() / 1024);
+}
