@@ -43,6 +43,6 @@ class TosaRuntime:
         height, width, _ = self.graph.tensors[self.graph.input].shape
         require_clip(clip, height, width)
         of_frame, of_clip = self.graph.macs()
-        within = 60 + (len(clip) * of_frame + of_clip) / SLOWEST
+        within = round(60 + (len(clip) * of_frame + of_clip) / SLOWEST)
         tosa = clip_bytes(self.graph, len(clip), outputs)
         return execute(tosa, {self.graph.input: input_codes(clip)}, outputs, within)

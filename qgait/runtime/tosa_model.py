@@ -57,9 +57,16 @@ def _run(folder: Path, within: float) -> str | None:
     program = metadata.distribution("tosa-tools").locate_file("bin/tosa_reference_model")
     command = [str(program), "--test_desc=description.json", f"--tosa_level={LEVEL}"]
     with (folder / LOG).open("wb") as log:
-        # a session of its own, because the model starts a debugger when it crashes
+        # when it crashes the model looks for a debugger: it finds none, and has a session of its own to end in
+        environment = os.environ | {"PATH": ""}
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             code = process.wait(within)
@@ -67,7 +74,7 @@ def _run(folder: Path, within: float) -> str | None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if isinstance(error, subprocess.TimeoutExpired):
-                return f"gave no answer within {within:.0f} seconds"
+                return f"gave no answer within {within:g} seconds"
             raise
     if code < 0:
         return f"was stopped by signal {-code}"
