@@ -6,7 +6,8 @@ series.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from qgait.export.tosa_flatbuffer import Attributes, Block, Operator, Value
 
 Shape = tuple[int, ...]
 MOST_INPUTS = 64  # of one CONCAT at the specification's level 8K
-PROPAGATE, SINGLE_ROUND = 1, 1  # the schema's NanPropagationMode and RoundingMode
+PROPAGATE, SINGLE_ROUND, INT32 = 1, 1, 5  # the schema's NanPropagationMode, RoundingMode and DType
 
 
 class TosaBuilder:
@@ -151,3 +152,11 @@ class TosaBuilder:
 
 def _byte(code: int) -> bytes:
     return np.int8(code).tobytes()
+
+
+def of_one_multiplier(requant: Requant) -> Iterator[tuple[int, int, Requant]]:
+    """Runs [start, stop) of parts that are requantized alike, and how."""
+    m, s = np.broadcast_arrays(requant.multiplier.ravel(), requant.shift.ravel())
+    starts = [0, *(np.flatnonzero((np.diff(m) != 0) | (np.diff(s) != 0)) + 1), len(m)]
+    for start, stop in itertools.pairwise(starts):
+        yield int(start), int(stop), Requant(m[start : start + 1], s[start : start + 1])

@@ -23,12 +23,11 @@ from qgait.export.graph import (
     Table,
     Tensor,
 )
-from qgait.export.tosa_builder import PROPAGATE, TosaBuilder
+from qgait.export.tosa_builder import INT32, PROPAGATE, TosaBuilder, of_one_multiplier
 from qgait.export.tosa_flatbuffer import Attributes
+from qgait.export.tosa_strips import strip_pool
 from qgait.fixedpoint import MAX_SHIFT
 
-DTYPE_INT32 = 5  # the schema's DType of an accumulator
-ONE = Requant(np.array([2**30], np.int32), np.array([30], np.int8))  # keeps an accumulator as it is
 ADD_SHIFT = 19  # of the operand that Ethos-U does not multiply
 
 
@@ -47,7 +46,7 @@ def operator(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> str:
         case Multiply():
             return _multiply(b, op, inputs, sources, result)
         case StripPool():
-            return _strip_pool(b, op, inputs[0], sources[0], result)
+            return strip_pool(b, op, inputs[0], sources[0], result)
         case PartLinear():
             return _part_linear(b, op, inputs[0], sources[0], result)
         case Concat():
@@ -55,37 +54,6 @@ def operator(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> str:
         case RowSlice():
             return b.slice(inputs[0], 1, op.start, op.stop - op.start)
     raise TypeError(f"TOSA has no {type(op).__name__}")
-
-
-def requantized_parts(b: TosaBuilder, acc: str, requant: Requant, result: Tensor) -> str:
-    """Codes of int32 [n, P, C] or [n, P, 1, C], with one multiplier a part.
-
-    A MUL by [1, P, 1] shifts and rounds as RESCALE does. One RESCALE a part would do on paper, but what Vela 5.2 makes
-    of it requantizes all parts with the last part's multiplier: it forgets that the operands are slices.
-    """
-    m, s = requant.multiplier.ravel(), requant.shift.ravel()
-    if len(np.unique(m)) == len(np.unique(s)) == 1:
-        return b.requantized(acc, Requant(m[:1], s[:1]), result)
-    rounded = []
-    for start, stop in _of_one_shift(m, s):
-        shift = int(s[start:stop].min())
-        factors = m[start:stop] >> (s[start:stop] - shift)
-        ones = [1] * (len(b.shape(acc)) - 2)
-        part = b.slice(acc, 1, start, stop - start)
-        terms = [part, b.constant(factors.astype(np.int32).reshape(1, -1, *ones)), b.scalar(shift)]
-        rounded.append(b.add("MUL", terms, b.shape(part), "int32"))
-    return b.requantized(b.concat(rounded, axis=1), ONE, result)
-
-
-def _of_one_shift(m: NDArray[np.int32], s: NDArray[np.int8]) -> list[tuple[int, int]]:
-    """Runs [start, stop) of parts whose multipliers are exact at the smallest of their shifts."""
-    zeros = np.log2(m & -m).astype(int)  # below the last bit that is set
-    runs, start = [], 0
-    for i in range(1, len(m) + 1):
-        if i == len(m) or np.any(s[start : i + 1] - s[start : i + 1].min() > zeros[start : i + 1]):
-            runs.append((start, i))
-            start = i
-    return runs
 
 
 def _add(b: TosaBuilder, op: Add, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
@@ -142,7 +110,7 @@ def _convolution(
     constants = [b.constant(weight), b.constant(own.astype(np.int32)), b.scalar(source.zero_point), b.scalar(0)]
     shape = (n, rows, columns, outputs)
     window: Attributes = {"Pad": list(pad), "Stride": list(stride), "Dilation": [1, 1]}
-    window |= {"LocalBound": False, "AccType": DTYPE_INT32}
+    window |= {"LocalBound": False, "AccType": INT32}
     return b.add("CONV2D", [x, *constants], shape, "int32", window)
 
 
@@ -156,32 +124,23 @@ def _max_pool2d(b: TosaBuilder, op: MaxPool2d, x: str) -> str:
 
 
 def _multiply(b: TosaBuilder, op: Multiply, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
+    """Slices stand before everything else: what Vela 5.2 makes of a RESCALE that reads one forgets where it lies."""
     x, gate = inputs
     if len(b.shape(gate)) < len(b.shape(x)):
         n, _, channels = b.shape(gate)
         gate = b.reshape(gate, (n, 1, 1, channels))
-    terms = [b.widened(codes, source.zero_point) for codes, source in zip((x, gate), sources, strict=True)]
-    acc = b.add("MUL", [*terms, b.scalar(0)], b.shape(x), "int32")
-    if len(b.shape(x)) == 3:
-        return requantized_parts(b, acc, op.requant, result)
-    return b.requantized(acc, op.requant, result)
+    if len(b.shape(x)) == 4:
+        return b.requantized(_product(b, (x, gate), sources), op.requant, result)
+    parts = []
+    for start, stop, requant in of_one_multiplier(op.requant):
+        some = [b.slice(codes, 1, start, stop - start) for codes in (x, gate)]
+        parts.append(b.requantized(_product(b, some, sources), requant, result))
+    return b.concat(parts, axis=1)
 
 
-def _strip_pool(b: TosaBuilder, op: StripPool, x: str, source: Tensor, result: Tensor) -> str:
-    n, height, width, channels = b.shape(x)
-    parts: list[str] = []
-    for bins in op.bins:
-        strips = b.reshape(x, (n, bins, height // bins * width, channels))
-        acc = b.reduce("REDUCE_SUM", b.widened(strips, source.zero_point), 2)
-        if op.kind == "mean_max":
-            largest = b.reduce("REDUCE_MAX", strips, 2)
-            weighted = b.widened(largest, source.zero_point, height // bins * width)
-            acc = b.add("ADD", [acc, weighted], b.shape(acc), "int32")
-        start = sum(b.shape(part)[1] for part in parts)
-        share = slice(start, start + bins)
-        requant = Requant(op.requant.multiplier[share], op.requant.shift[share])
-        parts.append(requantized_parts(b, acc, requant, result))
-    return b.reshape(b.concat(parts, axis=1), (n, sum(op.bins), channels))
+def _product(b: TosaBuilder, codes: Sequence[str], sources: list[Tensor]) -> str:
+    terms = [b.widened(x, source.zero_point) for x, source in zip(codes, sources, strict=True)]
+    return b.add("MUL", [*terms, b.scalar(0)], b.shape(codes[0]), "int32")
 
 
 def _part_linear(b: TosaBuilder, op: PartLinear, x: str, source: Tensor, result: Tensor) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import PowerPool, Tensor
+from qgait.export.graph import PowerPool, Requant, Tensor
 from qgait.export.tosa_builder import TosaBuilder
-from qgait.export.tosa_operators import ONE
+
+ONE = Requant(np.array([2**30], np.int32), np.array([30], np.int8))  # keeps an accumulator as it is
 
 
 def power_pool(b: TosaBuilder, op: PowerPool, x: str, result: Tensor) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from qgait.export.graph import FrameWindow, Tensor, WindowMax, WindowPool
 from qgait.export.timing import window_of
-from qgait.export.tosa_builder import TosaBuilder
-from qgait.export.tosa_operators import requantized_parts
+from qgait.export.tosa_builder import TosaBuilder, of_one_multiplier
 
 NOT_COUNTED = -128  # no code is smaller, so a missing value never is the maximum
 
@@ -34,7 +33,9 @@ def _pool(b: TosaBuilder, op: WindowPool, x: str, source: Tensor, result: Tensor
     for term in (*others, largest):
         total = b.add("ADD", [total, term], b.shape(total), "int32")
     if len(source.shape) == 2:
-        return requantized_parts(b, total, op.requant, result)
+        runs = of_one_multiplier(op.requant)
+        parts = [b.requantized(b.slice(total, 1, start, stop - start), alike, result) for start, stop, alike in runs]
+        return b.concat(parts, axis=1)
     return b.requantized(total, op.requant, result)
 
 
