@@ -19,7 +19,7 @@ from qgait.files import replace_file
 @click.argument("silhouettes", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The .npz file.")
 @click.option("--level", default="int", show_default=True, help="float, fake or int.")
-@click.option("--runtime", help="What computes the int level: ort (default), reference, tosa or a target.")
+@click.option("--runtime", help="What computes the int level: ort (default), reference, tosa, npu or a target.")
 def embed(model: Path, silhouettes: tuple[Path, ...], out: Path, level: str, runtime: str | None) -> None:
     """Embed SILHOUETTES (.pkl or .npy files, or folders of aligned frames) with MODEL or a bundle.
 

@@ -19,7 +19,7 @@ AT_ONCE = 32  # sequences handed to a runtime together
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
 @click.option("--protocol", default="casia-b", show_default=True, help="casia-b, oumvlp, grew or gait3d.")
 @click.option("--level", default="int", show_default=True, help="float, fake or int.")
-@click.option("--runtime", help="What computes the int level: ort (default), reference, tosa or a target.")
+@click.option("--runtime", help="What computes the int level: ort (default), reference, tosa, npu or a target.")
 @click.option("--partition", help="Partition file or name; evaluates its test people.")
 @click.option("--frames", type=int, help="Only the first frames of every sequence.")
 @click.option("--binary", is_flag=True, help="Threshold silhouettes at 128, as training does with data.binary.")

@@ -21,7 +21,7 @@ DEFAULT_RUNTIMES = ("reference", "ort", "host", "arm")
     "--runtime",
     "runtimes",
     multiple=True,
-    help=f"reference, ort, tosa, or any of `qgait targets`; repeatable. Default: {' '.join(DEFAULT_RUNTIMES)}.",
+    help=f"reference, ort, tosa, npu, or any of `qgait targets`; repeatable. Default: {' '.join(DEFAULT_RUNTIMES)}.",
 )
 @click.option("--sequences", default=50, show_default=True, help="Sequences, drawn over people, conditions, views.")
 @click.option("--frames", type=int, help="Only the first frames of every sequence; emulated ARM code is slow.")

@@ -1,4 +1,7 @@
-"""Runtimes by name: ``reference``, ``ort``, ``tosa``, or a target, which is compiled into a temporary bundle."""
+"""Runtimes by name: ``reference``, ``ort``, ``tosa``, ``npu``, or a target, which is compiled into a temporary bundle.
+
+``npu`` and the names of Ethos-U parts are runtimes that interpret what Vela compiles.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime.parity import Clip, Codes, Runtime
 
+if TYPE_CHECKING:
+    from qgait.runtime.npu.accelerators import NpuTarget
+
 Report = Callable[[str, int, int], None]
 UNCOMPILED = ("reference", "ort", "tosa")
+NPU, DEFAULT_NPU = "npu", "ethos-u55-128"
 ORT_LEVELS = ("disabled", "basic", "extended", "all")
 
 
@@ -50,11 +58,17 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name in UNCOMPILED:
             continue
+        accelerator = _accelerator(name)
+        if accelerator is not None:
+            from qgait.runtime.npu.runtime import require_interpreted
+
+            require_interpreted(accelerator)
+            continue
         try:
             find(name)
         except QgaitError as error:
             raise QgaitError(
-                f"There is no runtime '{name}'.", f"use {', '.join(UNCOMPILED)}, or a target; {error.fix}"
+                f"There is no runtime '{name}'.", f"use {', '.join((*UNCOMPILED, NPU))}, or a target; {error.fix}"
             ) from error
 
 
@@ -76,6 +90,11 @@ def open_runtimes(
             from qgait.runtime.tosa import TosaRuntime
 
             yield OpenRuntime("tosa", TosaRuntime(graph))
+        elif (accelerator := _accelerator(name)) is not None:
+            from qgait.runtime.npu.runtime import NpuRuntime
+
+            label = f"{NPU} {accelerator.name}" if name == NPU else name
+            yield OpenRuntime(label, NpuRuntime.compile(graph, accelerator, progress))
         else:
             yield compiled(name, graph, progress)
 
@@ -91,3 +110,9 @@ def compiled(name: str, graph: Graph, progress: Report | None = None) -> OpenRun
     path = Path(folder.name) / "bundle"
     Bundle.write(graph, find(name), path, probe_clips(graph), trace=True, progress=progress)
     return OpenRuntime(name, Compiled(Bundle.open(path)), folder)
+
+
+def _accelerator(name: str) -> NpuTarget | None:
+    from qgait.runtime.npu.accelerators import find_npu
+
+    return find_npu(DEFAULT_NPU if name == NPU else name)
