@@ -83,13 +83,19 @@ class TosaBuilder:
 
     def slice(self, x: str, axis: int, start: int, size: int) -> str:
         """``size`` neighbours along one axis."""
-        shape = self.shape(x)
-        if size == shape[axis]:
+        first, shape = [0] * len(self.shape(x)), list(self.shape(x))
+        first[axis], shape[axis] = start, size
+        return self._part(x, first, tuple(shape))
+
+    def corner(self, x: str, shape: Shape) -> str:
+        """What lies within ``shape`` from the start of every axis."""
+        return self._part(x, [0] * len(shape), shape)
+
+    def _part(self, x: str, first: list[int], shape: Shape) -> str:
+        if shape == self.shape(x):
             return x
-        first, taken = np.zeros(len(shape), np.int64), np.array(shape, np.int64)
-        first[axis], taken[axis] = start, size
-        bounds = [self.constant(first), self.constant(taken)]
-        return self.add("SLICE", [x, *bounds], tuple(map(int, taken)), self._dtype(x))
+        bounds = [self.constant(np.array(numbers, np.int64)) for numbers in (first, shape)]
+        return self.add("SLICE", [x, *bounds], shape, self._dtype(x))
 
     def concat(self, parts: Sequence[str], axis: int) -> str:
         """Joins tensors along one axis, at most 64 at a time."""

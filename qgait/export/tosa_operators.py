@@ -74,20 +74,17 @@ def _add(b: TosaBuilder, op: Add, inputs: list[str], sources: list[Tensor], resu
 
 
 def _conv2d(b: TosaBuilder, op: Conv2d, x: str, source: Tensor, result: Tensor) -> str:
+    """TOSA wants strides to end at the padded border: what no window sees is taken off, by one SLICE at most."""
     top, left, bottom, right = op.padding
-    _, kh, kw, _ = op.weight.shape
-    x, bottom = _divisible(b, x, 1, top, bottom, kh, op.stride[0])
-    x, right = _divisible(b, x, 2, left, right, kw, op.stride[1])
-    acc = _convolution(b, x, op.weight, op.bias, source, (top, bottom, left, right), op.stride)
+    n, *size, channels = b.shape(x)
+    after = [bottom, right]
+    for axis, before in enumerate((top, left)):
+        unseen = (size[axis] + before + after[axis] - op.weight.shape[1 + axis]) % op.stride[axis]
+        size[axis] -= max(unseen - after[axis], 0)
+        after[axis] = max(after[axis] - unseen, 0)
+    x = b.corner(x, (n, *size, channels))
+    acc = _convolution(b, x, op.weight, op.bias, source, (top, after[0], left, after[1]), op.stride)
     return b.requantized(acc, op.requant, result)
-
-
-def _divisible(b: TosaBuilder, x: str, axis: int, before: int, after: int, kernel: int, stride: int) -> tuple[str, int]:
-    """TOSA wants strides to end at the padded border: what no window sees is taken off. -> (map, padding after)."""
-    size = b.shape(x)[axis]
-    unseen = (size + before + after - kernel) % stride
-    from_map = max(unseen - after, 0)
-    return b.slice(x, axis, 0, size - from_map), max(after - unseen, 0)
 
 
 def _convolution(
@@ -116,9 +113,8 @@ def _convolution(
 
 def _max_pool2d(b: TosaBuilder, op: MaxPool2d, x: str) -> str:
     k = op.kernel
-    for axis in (1, 2):
-        x = b.slice(x, axis, 0, b.shape(x)[axis] // k * k)
     n, height, width, channels = b.shape(x)
+    x = b.corner(x, (n, height // k * k, width // k * k, channels))
     window: Attributes = {"Kernel": [k, k], "Stride": [k, k], "Pad": [0, 0, 0, 0], "NanMode": PROPAGATE}
     return b.add("MAX_POOL2D", [x], (n, height // k, width // k, channels), "int8", window)
 

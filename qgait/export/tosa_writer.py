@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, PowerPool, WindowMax, WindowPool
+import numpy as np
+
+from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, PowerPool, Requant, Tensor, WindowMax, WindowPool
 from qgait.export.segments import BEFORE, Segment
 from qgait.export.timing import repeated
-from qgait.export.tosa_builder import TosaBuilder
+from qgait.export.tosa_builder import PROPAGATE, TosaBuilder
 from qgait.export.tosa_flatbuffer import to_bytes
 from qgait.export.tosa_operators import operator
 from qgait.export.tosa_power import power_pool
 from qgait.export.tosa_windows import window
+
+UNCHANGED = Requant(np.array([2**30], np.int32), np.array([30], np.int8))
+CODES = Tensor("codes", (), np.ones((), np.float32))
 
 
 def segment_bytes(graph: Graph, segment: Segment) -> bytes:
@@ -49,11 +54,13 @@ def clip_bytes(graph: Graph, frames: int, outputs: Sequence[str] = ()) -> bytes:
 
 
 def _layer(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> None:
-    """Adds ``op`` on the tensors ``inputs``; a FrameMax takes the maximum of all their values."""
+    """Adds ``op`` on the tensors ``inputs``; a FrameMax takes the maximum so far first, or all values at once."""
     b.layer = op.name
     match op:
+        case FrameMax() if len(inputs) > 1:
+            made = _larger(b, inputs)
         case FrameMax():
-            made = b.reduce("REDUCE_MAX", b.concat(inputs, axis=0), 0)
+            made = b.reduce("REDUCE_MAX", inputs[0], 0)
         case FrameWindow() | WindowMax() | WindowPool():
             made = window(b, op, inputs[0], graph.tensors[op.inputs[0]], graph.tensors[op.output])
         case PowerPool():
@@ -61,3 +68,10 @@ def _layer(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> None:
         case _:
             made = operator(b, graph, op, inputs)
     b.name(made, op.output)
+
+
+def _larger(b: TosaBuilder, codes: Sequence[str]) -> str:
+    """The larger of two codes. TOSA's MAXIMUM takes int32; Vela makes one int8 operator of this."""
+    terms = [b.widened(x, 0) for x in codes]
+    largest = b.add("MAXIMUM", terms, b.shape(codes[0]), "int32", {"NanMode": PROPAGATE})
+    return b.requantized(largest, UNCHANGED, CODES)
