@@ -12,8 +12,9 @@ from string import Template
 from qgait.export.timing import Series
 from qgait.runtime.glue_calls import Calls
 from qgait.runtime.memory_plan import MemoryPlan
+from qgait.runtime.npu.call import NpuCall
 from qgait.runtime.schedule import LIMIT, UNENDED
-from qgait.runtime.tvm.program import Kernel
+from qgait.runtime.tvm.program import Step
 
 
 def calls_of_streams(calls: Calls, plan: MemoryPlan, places: dict[str, str]) -> list[str]:
@@ -31,12 +32,12 @@ class _Streams:
         """The helpers and ``run_frame``: kernels that run in the same steps share one condition."""
         most = max((window.size for window in self.times.windows.values()), default=1)
         lines = [HELPERS.substitute(neighbours=most)]
-        for of, kernels in groupby(self.program.frame, self._runs):
+        for of, steps in groupby(self.program.frame, self._runs):
             lines.append(f"    if (due(t, n, {of.stride}, {of.extra}, {of.delay}, &value)) {{")
-            for kernel in kernels:
-                lines += [f"    {line}" for line in self._call(kernel)]
+            for step in steps:
+                lines += [f"    {line}" for line in self._call(step)]
             lines.append("    }")
-        return [*lines, "}"]
+        return [*lines, "    return GAIT_OK;", "}"]
 
     def push(self) -> list[str]:
         """gait_push."""
@@ -48,7 +49,8 @@ class _Streams:
                 "        for (size_t i = 0; i < GAIT_FRAME_BYTES; i++)",
                 f"            base[{self.plan.frames_at} + t * GAIT_FRAME_BYTES + i] = (int8_t)frame[i];",
             ]
-        return [PUSH.substitute(limit, store="\n".join([*store, ""]))]
+        around = {"store": [*store, *self.calls.broken()], "whole": self.calls.whole()}
+        return [PUSH.substitute(limit, **{where: "\n".join([*lines, ""]) for where, lines in around.items()})]
 
     def embedding(self) -> list[str]:
         """gait_embedding."""
@@ -67,17 +69,19 @@ class _Streams:
             parts = [COPY, *([REPEAT] if self.times.stored_frames else []), FINISH]
             copy = [part.substitute(numbers) for part in parts]
         lines = [EMBEDDING, *copy]
-        for kernel in self.program.clip:
-            lines += self.calls.call(kernel, lambda name: f"{self._base(name, kept)} + {self.places[name]}")
+        for step in self.program.clip:
+            lines += self.calls.call(step, lambda name: f"{self._base(name, kept)} + {self.places[name]}")
         lines += ["    for (size_t i = 0; i < GAIT_EMBEDDING_BYTES; i++)"]
         output = self.program.graph.output
         lines += [f"        out[i] = {self._base(output, kept)}[{self.places[output]} + i];"]
         return [*lines, "    return GAIT_OK;", "}", ""]
 
-    def _runs(self, kernel: Kernel) -> Series:
-        """When a kernel of a frame runs; a maximum has no series of its own."""
+    def _runs(self, step: Step) -> Series:
+        """When a step of a frame runs; a maximum has no series of its own."""
         of = self.times.series
-        return of[kernel.output if kernel.output in of else kernel.inputs[0]]
+        if isinstance(step, NpuCall):
+            return of[step.clock]
+        return of[step.output if step.output in of else step.inputs[0]]
 
     def _base(self, name: str, kept: str) -> str:
         owner = self.program.owner(name)
@@ -90,10 +94,10 @@ class _Streams:
         depth = self.times.rings.get(owner, 1)
         return at if depth == 1 else f"{at} + value % {depth} * {self.plan.rings[owner]}"
 
-    def _call(self, kernel: Kernel) -> list[str]:
-        window = self.times.windows.get(kernel.output)
-        if window is None:
-            return self.calls.call(kernel, self._value)
+    def _call(self, step: Step) -> list[str]:
+        window = None if isinstance(step, NpuCall) else self.times.windows.get(step.output)
+        if isinstance(step, NpuCall) or window is None:
+            return self.calls.call(step, self._value)
         source = self.times.series[window.source]
         look = [
             f"kept + {self.places[window.source]}",
@@ -106,7 +110,7 @@ class _Streams:
         inputs = [f"w.value[{i}]" for i in range(window.size)]
         return [
             f"    look(&w, {', '.join(look)});",
-            *self.calls.call_on(kernel, [*inputs, "w.present"], self._value(kernel.output)),
+            *self.calls.call_on(step, [*inputs, "w.present"], self._value(step.output)),
         ]
 
 
@@ -139,7 +143,7 @@ INLINED void look(struct window *w, const int8_t *ring, int32_t bytes, int32_t d
 }
 
 /* Step t of a clip of n frames: everything that frame t, or the end of the clip before it, makes known. */
-static void run_frame(int8_t *base, int8_t *kept, const uint8_t *frame, int32_t t, int32_t n)
+static int run_frame(int8_t *base, int8_t *kept, const uint8_t *frame, int32_t t, int32_t n)
 {
     int32_t value;
     struct window w;""")
@@ -153,8 +157,10 @@ int gait_push(void *arena, const uint8_t *frame)
     if (state_of(base)->check != check_of(base))
         return GAIT_BAD_ARENA;
     int32_t t = (int32_t)state_of(base)->frames;
-$store    run_frame(base, base, frame, t, $unended);
-    state_of(base)->frames = t + 1 == $limit ? $back : (uint32_t)t + 1;
+$store    int answer = run_frame(base, base, frame, t, $unended);
+    if (answer != GAIT_OK)
+        return answer;
+$whole    state_of(base)->frames = t + 1 == $limit ? $back : (uint32_t)t + 1;
     return GAIT_OK;
 }""")
 
@@ -178,11 +184,17 @@ COPY = Template("""\
 REPEAT = Template("""\
     /* a short clip is repeated end to end */
     for (int32_t again = 0; end < $min_frames || again != 0; end++) {
-        run_frame(base, copy, (const uint8_t *)base + $frames_at + again * GAIT_FRAME_BYTES, end, $unended);
+        const uint8_t *frame = (const uint8_t *)base + $frames_at + again * GAIT_FRAME_BYTES;
+        int answer = run_frame(base, copy, frame, end, $unended);
+        if (answer != GAIT_OK)
+            return answer;
         again = again + 1 == frames ? 0 : again + 1;
     }""")
 
 FINISH = Template("""\
     /* steps without a frame make what looks beyond the clip */
-    for (int32_t t = end; t < end + $flush; t++)
-        run_frame(base, copy, NULL, t, end);""")
+    for (int32_t t = end; t < end + $flush; t++) {
+        int answer = run_frame(base, copy, NULL, t, end);
+        if (answer != GAIT_OK)
+            return answer;
+    }""")

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qgait.export.graph import FrameMax, Graph
+from qgait.runtime.npu.call import NpuCall
 from qgait.runtime.schedule import Schedule, schedule
-from qgait.runtime.tvm.program import SILHOUETTE, Kernel, Program
+from qgait.runtime.tvm.program import SILHOUETTE, Program, Step
 from qgait.runtime.views import ALIGNMENT
 
 HEADER_BYTES = 64  # what the library itself remembers between calls
@@ -33,11 +34,11 @@ class Buffer:
 class MemoryPlan:
     """Offsets in bytes from the aligned start of the arena, all multiples of ``ALIGNMENT``.
 
-    ``tensors`` has every tensor that kernels read or write, ``scratch`` the working memory of a kernel by its symbol.
+    ``tensors`` has every tensor that steps read or write, ``scratch`` the working memory of a step by its symbol.
     The header comes first, then the first frames at ``frames_at`` where a short clip is repeated, then what is kept
     from frame to frame: the running maxima (``state``) and the rings, in which a value takes ``rings[tensor]`` bytes.
     That ends at ``state_end``. Where an embedding runs steps of its own, a copy of what is kept follows, ``copy``
-    bytes further on (0: no copy). What frame and clip kernels share is last, up to ``size``.
+    bytes further on (0: no copy). What frame and clip steps share is last, up to ``size``.
     The arena that a caller gives is ``ALIGNMENT - 1`` bytes larger, so that it may start anywhere.
     """
 
@@ -109,7 +110,7 @@ def _place(order: Sequence[Buffer]) -> tuple[dict[str, int], int]:
 def plan(program: Program) -> MemoryPlan:
     """Places the tensors and the scratch memory of ``program``.
 
-    Frame and clip kernels never run at the same time and pass nothing but the running maxima on, so both use the
+    Frame and clip steps never run at the same time and pass nothing but the running maxima on, so both use the
     same bytes behind what is kept.
     """
     times = schedule(program.graph)
@@ -119,17 +120,17 @@ def plan(program: Program) -> MemoryPlan:
     scratch: dict[str, int] = {}
     copy = state_end - kept_at if times.needs_copy else 0
     shared = size = state_end + copy
-    for kernels in (program.frame, program.clip):
-        buffers, shares = _buffers(program, kernels, {*state, *rings})
+    for steps in (program.frame, program.clip):
+        buffers, shares = _buffers(program, steps, {*state, *rings})
         offsets, used = pack(buffers)
-        for kernel in kernels:
-            if kernel.scratch_bytes:
-                scratch[kernel.symbol] = shared + offsets[_scratch(kernel)]
+        for step in steps:
+            if step.scratch_bytes:
+                scratch[step.symbol] = shared + offsets[_scratch(step)]
         for name, owner in shares.items():
             tensors[name] = shared + offsets[owner]
         size = max(size, shared + used)
     for name, view in program.views.items():
-        tensors[name] = tensors[view.base] + view.offset
+        tensors[name] = (scratch if view.base in scratch else tensors)[view.base] + view.offset
     return MemoryPlan(tensors, scratch, state, state_end, size, times, rings, HEADER_BYTES, kept_at, copy)
 
 
@@ -149,45 +150,49 @@ def _kept(graph: Graph, times: Schedule) -> tuple[dict[str, int], int, int]:
     return offsets, begin, end
 
 
-def _scratch(kernel: Kernel) -> str:
-    return f"scratch of {kernel.symbol}"
+def _scratch(step: Step) -> str:
+    return f"scratch of {step.symbol}"
 
 
-def _buffers(program: Program, kernels: tuple[Kernel, ...], kept: set[str]) -> tuple[list[Buffer], dict[str, str]]:
-    """The buffers of one phase, and for every tensor but those that are kept the buffer that it lives in."""
+def _buffers(program: Program, steps: tuple[Step, ...], kept: set[str]) -> tuple[list[Buffer], dict[str, str]]:
+    """The buffers of one phase, and for every tensor with memory of its own the buffer that it lives in."""
     owner = program.owner
-    last = {owner(name): step for step, kernel in enumerate(kernels) for name in kernel.inputs}
-    last[owner(program.graph.output)] = len(kernels)  # the embedding is copied to the caller after the last kernel
+    last = {owner(name): at for at, step in enumerate(steps) for name in step.inputs}
+    last[owner(program.graph.output)] = len(steps)  # the embedding is copied to the caller after the last step
+    elsewhere = kept | {call.symbol for call in program.calls}
     shares: dict[str, str] = {}
     buffers: dict[str, Buffer] = {}
-    for step, kernel in enumerate(kernels):
-        name = owner(kernel.output)
-        if name not in kept and name not in shares:
-            size, end = program.graph.tensors[name].size, last.get(name, step)
-            over = _overwritten(program, kernel, last, step)
+    for at, step in enumerate(steps):
+        for name in map(owner, step.outputs):
+            if name in elsewhere or name in shares:
+                continue
+            size, end = program.graph.tensors[name].size, last.get(name, at)
+            over = _overwritten(program, step, last, at)
             place = None if over is None else shares.get(over)
             if place is None or buffers[place].size < size:
                 shares[name] = name
-                buffers[name] = Buffer(name, size, step, end)
+                buffers[name] = Buffer(name, size, at, end)
             else:
                 shares[name] = place
-                buffers[place] = Buffer(place, buffers[place].size, buffers[place].first, max(end, step))
-        if kernel.scratch_bytes:
-            buffers[_scratch(kernel)] = Buffer(_scratch(kernel), kernel.scratch_bytes, step, step)
-    read = {owner(name) for kernel in kernels for name in kernel.inputs}
-    missing = read - shares.keys() - kept - {SILHOUETTE}
+                buffers[place] = Buffer(place, buffers[place].size, buffers[place].first, max(end, at))
+        if step.scratch_bytes:
+            # tensors that lie in the scratch memory of an NPU's run are written before it or read after it
+            inside = [early for early in range(at) if step.symbol in map(owner, steps[early].outputs)]
+            first, end = min(inside, default=at), max(at, last.get(step.symbol, at))
+            buffers[_scratch(step)] = Buffer(_scratch(step), step.scratch_bytes, first, end)
+    read = {owner(name) for step in steps for name in step.inputs}
+    missing = read - shares.keys() - elsewhere - {SILHOUETTE}
     if missing:
         raise ValueError(f"no kernel writes {', '.join(sorted(missing))}")
     return list(buffers.values()), shares
 
 
-def _overwritten(program: Program, kernel: Kernel, last: dict[str, int], step: int) -> str | None:
+def _overwritten(program: Program, step: Step, last: dict[str, int], at: int) -> str | None:
     """The input whose memory the result may take: nobody reads it later, and the kernel itself reads it only once.
 
     A convolution whose shortcut is its own input still reads the neighbours of what it has written.
     """
-    over = kernel.in_place
-    if over is None or {over, kernel.output} & program.views.keys():
+    if isinstance(step, NpuCall) or step.in_place is None or {step.in_place, step.output} & program.views.keys():
         return None
-    once = [program.owner(name) for name in kernel.inputs].count(over) == 1
-    return over if once and last[over] == step else None
+    once = [program.owner(name) for name in step.inputs].count(step.in_place) == 1
+    return step.in_place if once and last[step.in_place] == at else None

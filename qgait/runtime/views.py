@@ -21,15 +21,19 @@ class View:
     offset: int
 
 
-def views(graph: Graph, rings: Collection[str]) -> dict[str, View]:
-    """The tensors that need no memory of their own, by name; ``rings`` are kept from frame to frame and do."""
+def views(graph: Graph, rings: Collection[str], elsewhere: Collection[Op] = ()) -> dict[str, View]:
+    """The tensors that need no memory of their own, by name; ``rings`` are kept from frame to frame and do.
+
+    Slices and joins that run ``elsewhere`` have memory there.
+    """
     found: dict[str, View] = {}
+    ops = [op for op in graph.ops if op not in elsewhere]
     maxima = {op.output for op in graph.ops if isinstance(op, FrameMax)}
     own = {graph.input, graph.output, *rings, *maxima}
-    for op in reversed(graph.ops):  # from the end: what is joined is placed before its own parts are
+    for op in reversed(ops):  # from the end: what is joined is placed before its own parts are
         if isinstance(op, Concat) and len(graph.tensors[op.output].shape) == 3:
             _place(graph, op, own, found)
-    for op in graph.ops:
+    for op in ops:
         if isinstance(op, RowSlice) and op.output not in own and op.output not in found:
             row = graph.tensors[op.output].size // graph.tensors[op.output].shape[0]
             base = found.get(op.inputs[0], View(op.inputs[0], 0))

@@ -38,7 +38,7 @@ $scales
 
 /* The same number as gait_arena_size(), for arenas of static size. */
 #define GAIT_ARENA_BYTES $arena_bytes
-
+$npu
 /* Multiply-accumulates of one gait_push and of one gait_embedding, for people. */
 #define GAIT_FRAME_MACS $frame_macs
 #define GAIT_EMBEDDING_MACS $embedding_macs
@@ -47,7 +47,8 @@ enum {
     GAIT_OK = 0,
     GAIT_NO_FRAME = 1,  /* gait_embedding before the first gait_push */
     GAIT_BAD_ARENA = 2, /* gait_reset has not been called on this arena, or it was moved or overwritten */
-    GAIT_NULL = 3       /* a pointer is NULL */
+    GAIT_NULL = 3,      /* a pointer is NULL */
+    GAIT_NPU = 4        /* the NPU failed (only where there is one); after gait_push the arena has to be reset */
 };
 
 #if defined(__GNUC__)

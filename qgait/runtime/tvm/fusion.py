@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -59,27 +60,31 @@ class Group:
         return next((op for op in self.ops if isinstance(op, kind)), None)
 
 
-def groups(graph: Graph) -> list[Group]:
-    """The operators of ``graph`` in execution order, each in exactly one group.
+def groups(graph: Graph, elsewhere: Collection[Op] = ()) -> list[Group]:
+    """The operators of ``graph`` in execution order, each in exactly one group, but for those that run ``elsewhere``.
 
     A tensor inside a group has one reader and is not the embedding. An Add joins the later of its two operands, so that
     the other one is there when the kernel runs; where that comes frames later, it stays alone. Results never change.
     """
     times = series(graph)
     found: list[Group] = []
-    taken: set[str] = set()
+    taken = {op.output for op in elsewhere}
     ready = {graph.input}
     for op in graph.ops:
+        if op in elsewhere:
+            ready.add(op.output)
         if op.output in taken:
             continue
-        group = Group(_chain(graph, op, ready, times) if isinstance(op, Conv2d) else (op,))
+        group = Group(_chain(graph, op, ready, elsewhere, times) if isinstance(op, Conv2d) else (op,))
         taken.update(member.output for member in group.ops)
         ready.add(group.output)
         found.append(group)
     return found
 
 
-def _chain(graph: Graph, conv: Conv2d, ready: set[str], times: dict[str, Series]) -> tuple[Op, ...]:
+def _chain(
+    graph: Graph, conv: Conv2d, ready: set[str], elsewhere: Collection[Op], times: dict[str, Series]
+) -> tuple[Op, ...]:
     """The convolution and the operators behind it that its kernel can finish."""
     chain: tuple[Op, ...] = (conv,)
     for kind in (Add, Table, MaxPool2d):
@@ -87,7 +92,7 @@ def _chain(graph: Graph, conv: Conv2d, ready: set[str], times: dict[str, Series]
         readers = graph.readers(output)
         if output == graph.output or len(readers) != 1 or not isinstance(readers[0], kind):
             continue
-        if times.get(output) != times.get(readers[0].output):
+        if readers[0] in elsewhere or times.get(output) != times.get(readers[0].output):
             continue
         if all(name == output or name in ready for name in readers[0].inputs) and readers[0].inputs.count(output) == 1:
             chain += (readers[0],)

@@ -1,8 +1,11 @@
-"""From the integer graph to kernels: for every group of operators the best one that the target has."""
+"""From the integer graph to kernels: for every group of operators the best one that the target has.
+
+What an NPU runs has no kernels; its runs stand between those of the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from qgait.export.graph import (
     Add,
@@ -13,6 +16,7 @@ from qgait.export.graph import (
     Graph,
     MaxPool2d,
     Multiply,
+    Op,
     PartLinear,
     PowerPool,
     RowSlice,
@@ -21,7 +25,9 @@ from qgait.export.graph import (
     WindowMax,
     WindowPool,
 )
-from qgait.runtime.schedule import schedule
+from qgait.runtime.npu.call import NpuCall
+from qgait.runtime.npu.placement import placed
+from qgait.runtime.schedule import output_tensor, schedule
 from qgait.runtime.targets import Isa, Target
 from qgait.runtime.tvm import conv_dotprod, conv_portable, conv_v8, conv_vnni, conv_winograd
 from qgait.runtime.tvm.elementwise import (
@@ -37,23 +43,56 @@ from qgait.runtime.tvm.fusion import Group, groups
 from qgait.runtime.tvm.part_linear import part_linear_kernel
 from qgait.runtime.tvm.pooling import max_pool_kernel, strip_pool_kernel
 from qgait.runtime.tvm.power_pool import power_pool_kernel
-from qgait.runtime.tvm.program import Kernel, Program
+from qgait.runtime.tvm.program import Kernel, Program, Step
 from qgait.runtime.tvm.windows import frame_window_kernel, window_max_kernel, window_pool_kernel
 from qgait.runtime.views import needs_no_kernel, views
 
 
-def lower(graph: Graph, target: Target) -> Program:
-    """The kernels of ``graph`` for ``target``. ``notes`` tells which convolution each layer got."""
-    frame, clip, notes = [codes_kernel(graph)], list[Kernel](), list[str]()
-    inside = views(graph, schedule(graph).rings)
-    for group in groups(graph):
-        if needs_no_kernel(group.op, inside):
-            continue
-        kernel, choice = kernel_of(group, graph, target)
-        side = frame if graph.tensors[group.op.inputs[0]].per_frame else clip
-        side.append(kernel)
-        notes.append(f"{' + '.join(kernel.ops)}: {choice}")
+def lower(graph: Graph, target: Target, calls: Sequence[NpuCall] = ()) -> Program:
+    """The kernels of ``graph`` for ``target``, and between them the ``calls`` of an NPU that computes the rest.
+
+    ``notes`` tells which convolution each layer got. Raises ValueError when calls wait for each other, or when one has
+    operators that run at different moments.
+    """
+    frame, clip, notes = list[Step]([codes_kernel(graph)]), list[Step](), list[str]()
+    times = schedule(graph)
+    elsewhere = frozenset(op for call in calls for op in call.segment.ops)
+    inside = views(graph, times.rings, elsewhere)
+    for unit in _in_order(graph, [*groups(graph, elsewhere), *calls]):
+        ops = _ops(unit)
+        side = frame if graph.tensors[ops[0].inputs[0]].per_frame else clip
+        if isinstance(unit, NpuCall):
+            if len({times.series.get(output_tensor(op)) for op in ops}) > 1:
+                raise ValueError(f"the operators of {unit.segment.name} run at different moments")
+            side.append(unit)
+        elif not needs_no_kernel(unit.op, inside):
+            kernel, choice = kernel_of(unit, graph, target)
+            side.append(kernel)
+            notes.append(f"{' + '.join(kernel.ops)}: {choice}")
+    kept = {*times.rings, *(op.output for op in graph.ops if isinstance(op, FrameMax))}
+    for side in (frame, clip):
+        inside |= placed(side, kept, inside)
     return Program(graph, target, tuple(frame), tuple(clip), tuple(notes), inside)
+
+
+def _ops(unit: Group | NpuCall) -> tuple[Op, ...]:
+    return unit.segment.ops if isinstance(unit, NpuCall) else unit.ops
+
+
+def _in_order(graph: Graph, units: list[Group | NpuCall]) -> list[Group | NpuCall]:
+    """Everything behind what it reads, and otherwise in the order of the graph."""
+    at = {op.output: i for i, op in enumerate(graph.ops)}
+    waiting = sorted(units, key=lambda unit: min(at[op.output] for op in _ops(unit)))
+    made = {graph.input}
+    ordered: list[Group | NpuCall] = []
+    while waiting:
+        unit = next((unit for unit in waiting if made.issuperset(unit.inputs)), None)
+        if unit is None:
+            raise ValueError(f"{_ops(waiting[0])[0].name} waits for what is made behind it")
+        waiting.remove(unit)
+        ordered.append(unit)
+        made.update(op.output for op in _ops(unit))
+    return ordered
 
 
 def kernel_of(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:

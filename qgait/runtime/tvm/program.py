@@ -1,14 +1,15 @@
-"""What the lowering hands to the bundle: kernels in execution order, each one C function."""
+"""What the lowering hands to the bundle: kernels in execution order, each one C function, and runs of an NPU."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qgait.export.graph import Graph
+from qgait.runtime.npu.call import NpuCall
 from qgait.runtime.targets import Target
 from qgait.runtime.views import View
 
@@ -40,6 +41,11 @@ class Kernel:
     in_place: str | None = None
     neighbours: int = 0
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """``output``, as steps with several have it."""
+        return (self.output,)
+
     def prototype(self) -> str:
         """The C declaration, without a semicolon."""
         inputs = [f"const int8_t *in{i}" for i in range(self.neighbours or len(self.inputs))]
@@ -49,26 +55,55 @@ class Kernel:
         return f"void {self.symbol}({', '.join([*inputs, *constants, *scratch, 'int8_t *out'])})"
 
 
+Step: TypeAlias = Kernel | NpuCall
+
+
 @dataclass
 class Program:
-    """A compiled network.
+    """A compiled network: ``steps`` are kernels, and where there is an NPU its runs.
 
     ``frame`` runs once a silhouette; its first kernel, ``codes``, reads the silhouette under the name ``SILHOUETTE``
     and writes ``graph.input``. A FrameMax kernel has one input and updates its output: ``out = max(out, in)``; that
     output is state, -128 everywhere before the first frame. ``clip`` runs once an embedding and changes no state.
-    ``views`` are the tensors that lie inside others; slices and joins that are nothing but views have no kernel.
+    ``views`` are the tensors that lie inside others, or inside the scratch memory of an NPU's run (then the base is its
+    symbol); slices and joins that are nothing but views have no kernel.
     ``notes`` has one line a kernel: which implementation was chosen.
     """
 
     graph: Graph
     target: Target
-    frame: tuple[Kernel, ...]
-    clip: tuple[Kernel, ...]
+    frame: tuple[Step, ...]
+    clip: tuple[Step, ...]
     notes: tuple[str, ...] = field(default=())
     views: dict[str, View] = field(default_factory=dict)
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What runs for a frame, then what runs for an embedding."""
+        return (*self.frame, *self.clip)
+
+    @property
+    def results(self) -> tuple[tuple[Step, str], ...]:
+        """Every step with each tensor that it writes, numbered as a trace numbers them."""
+        return tuple((step, name) for step in self.steps for name in step.outputs)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The steps that are C functions."""
+        return tuple(step for step in self.steps if isinstance(step, Kernel))
+
+    @property
+    def calls(self) -> tuple[NpuCall, ...]:
+        """The steps that are runs of an NPU."""
+        return tuple(step for step in self.steps if isinstance(step, NpuCall))
+
+    @property
+    def target_name(self) -> str:
+        """What people call the target: the NPU, or the processor alone."""
+        return self.calls[0].compiled.accelerator if self.calls else self.target.name
+
     def owner(self, tensor: str) -> str:
-        """The tensor in whose memory ``tensor`` lies: mostly itself."""
+        """The tensor in whose memory ``tensor`` lies, mostly itself, or the symbol of an NPU's run."""
         return self.views[tensor].base if tensor in self.views else tensor
 
 
