@@ -12,6 +12,8 @@ from small_networks import backbone
 from qgait.cli import run
 from qgait.models import checkpoint
 
+RUNTIMES = ("reference", "ort", "tosa", "host", "arm")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,7 +47,7 @@ def test_the_onnx_file_is_about_as_large_as_its_weights(folder: Path) -> None:
 
 def test_every_runtime_gives_the_same_integers(folder: Path) -> None:
     out = folder / "verify.json"
-    runtimes = [part for name in ("reference", "ort", "host", "arm") for part in ("--runtime", name)]
+    runtimes = [part for name in RUNTIMES for part in ("--runtime", name)]
     given = ["--model", str(folder / "model.safetensors"), "--data", str(folder / "walkers")]
     arguments = [*given, *runtimes, "--sequences", "4", "--frames", "6", "--json", str(out)]
     assert run(["verify", str(folder / "model.onnx"), *arguments]) == 0
@@ -53,7 +55,7 @@ def test_every_runtime_gives_the_same_integers(folder: Path) -> None:
     assert found["sequences"] == 4 and found["codes"] == 4 * 62 * 20
     assert set(found["fake"]) >= {"mismatches", "mismatches_float64", "max_difference", "min_cosine"}
     assert found["fake"]["mismatches_float64"] == 0 and found["fake"]["min_cosine"] > 0.99
-    assert set(found["runtimes"]) == {"reference", "ort", "host", "arm"}
+    assert set(found["runtimes"]) == set(RUNTIMES)
     for result in found["runtimes"].values():
         assert result == {"mismatches": 0, "max_difference": 0, "first_layer": None}
 
@@ -95,15 +97,16 @@ def test_bench_counts_executed_arm_instructions(folder: Path) -> None:
 def test_embeddings_of_the_bundle_the_onnx_file_and_the_simulation_are_equal(folder: Path) -> None:
     walks = [str(path) for path in sorted((folder / "walkers").rglob("*.pkl"))[:3]]
     embeddings = {}
-    for name, model, level in (
-        ("bundle", "bundle", "int"),
-        ("onnx", "model.onnx", "int"),
-        ("fake", "model.safetensors", "fake"),
+    for name, model, *asked in (
+        ("bundle", "bundle"),
+        ("onnx", "model.onnx"),
+        ("tosa", "model.safetensors", "--runtime", "tosa"),
+        ("fake", "model.safetensors", "--level", "fake"),
     ):
         out = folder / f"{name}.npz"
-        assert run(["embed", str(folder / model), *walks, "--out", str(out), "--level", level]) == 0
+        assert run(["embed", str(folder / model), *walks, "--out", str(out), *asked]) == 0
         embeddings[name] = np.load(out)
-    for name in ("onnx", "fake"):
+    for name in ("onnx", "tosa", "fake"):
         np.testing.assert_array_equal(embeddings[name]["codes"], embeddings["bundle"]["codes"])
         np.testing.assert_array_equal(embeddings[name]["embeddings"], embeddings["bundle"]["embeddings"])
     assert embeddings["bundle"]["embeddings"].shape == (3, 62, 20)
