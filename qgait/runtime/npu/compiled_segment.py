@@ -41,7 +41,8 @@ class Figures:
     """Vela's estimates, not measurements. Memory in bytes; ``macs`` counts what Vela calls MACs, moves included.
 
     ``access_cycles``: cycles by memory ("sram", "dram", "on_chip_flash", "off_chip_flash"), which overlap with
-    ``npu_cycles``; ``cycles`` is the total. ``clock`` in Hz.
+    ``npu_cycles``; ``cycles`` is the total. ``clock`` in Hz, ``weight_bandwidth`` in bytes a second is that of the
+    memory with the weights.
     """
 
     cycles: int
@@ -52,6 +53,7 @@ class Figures:
     sram: int
     dram: int
     flash: int
+    weight_bandwidth: float
     layers: tuple[LayerFigures, ...]
 
     @property

@@ -53,15 +53,15 @@ def partition(
     accelerator: NpuTarget,
     maximum: Place = "npu",
     head: Place = "npu",
-    rejected: Mapping[str, Stay] | None = None,
+    left: Mapping[str, Stay] | None = None,
 ) -> Partition:
     """The segments of ``graph``. Running maxima and what runs once an embedding go to where they are told to go.
 
-    ``rejected`` operators, by name, stay on the host as well. A segment of a frame with no multiply-accumulate is left
-    to the host, but for running maxima that were sent to the NPU.
+    Operators that are ``left`` to the host, by name, stay there for the reason given. So does a segment of a frame that
+    has no multiply-accumulate.
     """
     host = {op.name: why for op in graph.ops if (why := stays(graph, op, accelerator)) is not None}
-    host |= rejected or {}
+    host |= left or {}
     if maximum == "host":
         host |= {op.name: MAXIMUM for op in graph.ops if isinstance(op, FrameMax)}
     if head == "host":
@@ -89,13 +89,14 @@ def _units(graph: Graph, ops: list[Op], host: Mapping[str, Stay], name: str) -> 
     levels: dict[str, int] = {}
     groups: dict[tuple[int, Place, Series | None], list[Op]] = {}
     for op in ops:
-        kind = ("host" if op.name in host else "npu", times.get(output_tensor(op)))
+        place: Place = "host" if op.name in host else "npu"
+        kind = (place, times.get(output_tensor(op)))
         above = [levels[source] + (kinds[source] != kind) for source in op.inputs if source in levels]
         kinds[op.output], levels[op.output] = kind, max(above, default=0)
         groups.setdefault((levels[op.output], *kind), []).append(op)
     units: list[Unit] = []
-    for (_, place, _), members in sorted(groups.items(), key=lambda group: group[0][0]):
-        if place == "npu":
+    for (_, where, _), members in sorted(groups.items(), key=lambda group: group[0][0]):
+        if where == "npu":
             number = sum(isinstance(unit, Segment) for unit in units) + 1
             units.append(segment_of(graph, tuple(members), name if number == 1 else f"{name}{number}"))
         else:

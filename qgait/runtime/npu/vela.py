@@ -23,6 +23,8 @@ INSTALL = f"pip install {PACKAGE}=={VERSION} (or pip install 'qgait[npu]')."
 CONFIG = "Arm/vela.ini"  # ships with Vela
 ANSWER_WITHIN = 600  # seconds
 
+Strategy = Literal["Performance", "Size"]
+
 
 @dataclass(frozen=True)
 class VelaOptions:
@@ -35,7 +37,7 @@ class VelaOptions:
     system_config: str | None = None
     memory_mode: str | None = None
     arena_cache: int | None = None
-    optimise: Literal["Performance", "Size"] = "Performance"
+    optimise: Strategy = "Performance"
 
 
 class VelaError(QgaitError):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qgait.runtime.npu.compiled_segment import CompiledSegment, Figures, LayerFigures, Port
 
 MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
-KIB = 1024
+KIB, GIB = 2**10, 2**30
 
 
 def read_segment(folder: Path, name: str, accelerator: str, tosa: bytes) -> CompiledSegment:
@@ -49,20 +49,15 @@ def port_names(tosa: bytes) -> tuple[list[tuple[str, tuple[int, ...]]], list[tup
 
 
 def _ports(raw: Any, what: str, tensors: list[tuple[str, tuple[int, ...]]]) -> tuple[Port, ...]:
-    """Vela keeps the order of the TOSA file, and adds axes of one element to its shapes."""
+    """Vela keeps the order of the TOSA file, and what a tensor holds, but splits and joins its axes as it likes."""
     shapes: NDArray[np.int64] = raw[f"{what}_shape"]
     ports = []
     for i, (name, shape) in enumerate(tensors):
-        written = tuple(int(axis) for axis in shapes[i])
-        if len(shapes) != len(tensors) or int(raw[f"{what}_elem_size"][i]) != 1 or _trimmed(written) != _trimmed(shape):
-            raise ValueError(f"Vela's {what} {i} is {list(written)}, not {name} {list(shape)}")
-        ports.append(Port(name, shape, int(raw[f"{what}_region"][i]), int(raw[f"{what}_offset"][i])))
+        port = Port(name, shape, int(raw[f"{what}_region"][i]), int(raw[f"{what}_offset"][i]))
+        if len(shapes) != len(tensors) or port.size != shapes[i].prod() * raw[f"{what}_elem_size"][i]:
+            raise ValueError(f"Vela's {what} {i} is {shapes[i].tolist()}, not {name} {list(shape)}")
+        ports.append(port)
     return tuple(ports)
-
-
-def _trimmed(shape: tuple[int, ...]) -> list[int]:
-    """Without axes of one element."""
-    return [axis for axis in shape if axis != 1]
 
 
 def _summary(folder: Path, name: str) -> dict[str, str]:
@@ -83,8 +78,14 @@ def _figures(summary: dict[str, str], layers: Path) -> Figures:
         sram=used["sram"],
         dram=used["dram"],
         flash=used["on_chip_flash"] + used["off_chip_flash"],
+        weight_bandwidth=GIB * float(summary[f"{_identifier(summary['weights_storage_area'])}_bandwidth"]),
         layers=_layers(layers),
     )
+
+
+def _identifier(memory: str) -> str:
+    """What the summary's columns call a memory that a cell calls "Off-chip Flash"."""
+    return memory.lower().replace("-", "_").replace(" ", "_")
 
 
 def _layers(file: Path) -> tuple[LayerFigures, ...]:

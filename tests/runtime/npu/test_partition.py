@@ -127,6 +127,6 @@ def test_the_limits_of_weights_and_axes() -> None:
 def test_what_vela_rejects_stays_on_the_host() -> None:
     graph = tiny_graph()
     second = graph.ops[4].name
-    made = partition(graph, U55, rejected={second: Stay("Vela said no", "do something.")})
+    made = partition(graph, U55, left={second: Stay("Vela said no", "do something.")})
     assert made.host[second].reason == "Vela said no" and second in names(made)
     assert len(made.segments) > len(partition(graph, U55).segments)
