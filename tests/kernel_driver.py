@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.export.graph import Graph
+from qgait.runtime.boards import emulator, system_command
+from qgait.runtime.link import Linker
 from qgait.runtime.targets import Target
 from qgait.runtime.tvm.emit import emit_object
 from qgait.runtime.tvm.program import Kernel
@@ -38,16 +40,35 @@ static void *take(size_t size, size_t alignment) {
 static void *room(size_t size) { return memset(aligned_alloc(64, (size + 63) / 64 * 64), 0x5A, size); }
 """
 
+# the same without an operating system; nothing guards the end of memory there
+BARE_HEAD = """#include <stdint.h>
+#include "system.h"
+#define fwrite(bytes, size, count, file) put(bytes, count)
+#define fclose(file) (close_streams(), 0)
+static char memory[8 << 20], *used = memory;
+static void *room(size_t size) {
+    char *start = used;
+    for (used += (size + 63) / 64 * 64; start < used; start++) *start = 0x5A;
+    return used - (size + 63) / 64 * 64;
+}
+static void *fetch(size_t size) {
+    void *start = room(size);
+    if (take(start, size) != size) refuse("too little data");
+    return start;
+}
+#define take(size, alignment) fetch(size)
+"""
+
 
 def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder: Path) -> Path:
     """A static program: ``driver DATA OUTPUTS REPEATS`` calls every kernel REPEATS times and writes what it left."""
-    lines = [HEAD, *(f"{kernel.prototype()};" for kernel in kernels)]
-    lines += [
-        "int main(int argc, char **argv) {",
-        'data = fopen(argv[1], "rb");',
-        "int repeats = atoi(argv[3]);",
-        'FILE *outputs = fopen(argv[2], "wb");',
-    ]
+    bare = target.board is not None
+    lines = [BARE_HEAD if bare else HEAD, *(f"{kernel.prototype()};" for kernel in kernels)]
+    lines += ["int main(int argc, char **argv) {", "int repeats = argv[3][0] - '0';"]
+    if bare:
+        lines.append("open_streams(argv[1], argv[2]);")
+    else:
+        lines += ['data = fopen(argv[1], "rb");', 'FILE *outputs = fopen(argv[2], "wb");']
     for kernel in kernels:
         inputs = [graph.tensors[name].size for name in kernel.inputs]
         size = graph.tensors[kernel.output].size
@@ -64,10 +85,21 @@ def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder
     lines.append("return fclose(outputs); }")
     (folder / "driver.c").write_text("\n".join(lines))
     (folder / "kernels.o").write_bytes(emit_object(kernels, target))
+    if bare:
+        Linker(target, folder).bare_program([folder / "driver.c"], [folder / "kernels.o"], folder, folder / "driver")
+        return folder / "driver"
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig_target, "-static", "-O1", "-w"]
     command += ["-o", "driver", "driver.c", "kernels.o"]
     subprocess.run(command, cwd=folder, check=True)
     return folder / "driver"
+
+
+def driver_command(driver: Path, data: Path, target: Target, repeats: int) -> list[str | Path]:
+    """Runs a driver in the folder that it is in; it writes ``outputs`` there."""
+    words = [data.name, "outputs", str(repeats)]
+    if target.board is not None:
+        return list(system_command(emulator(target), driver, words))
+    return [*(target.qemu or ()), driver, *words]
 
 
 def write_data(kernels: Sequence[Kernel], tensors: Mapping[str, Codes], path: Path) -> Path:
@@ -86,7 +118,7 @@ def run_kernels(
     with tempfile.TemporaryDirectory() as folder:
         driver = build_driver(kernels, graph, target, Path(folder))
         data = write_data(kernels, tensors, Path(folder) / "data")
-        subprocess.run([*(target.qemu or ()), driver, data, Path(folder) / "outputs", "2"], check=True)
+        subprocess.run(driver_command(driver, data, target, 2), check=True, cwd=folder)
         written = np.fromfile(Path(folder) / "outputs", np.uint8)
     outputs = {}
     for kernel in kernels:

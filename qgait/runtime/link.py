@@ -22,12 +22,8 @@ API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")
 STAND_IN = "gait_npu_stand_in"
 C_FLAGS = ("-std=gnu23", "-O2", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
 LINUX_FLAGS = ("-fPIC",)
-BARE_FLAGS = (
-    "-fno-pic",
-    "-ffreestanding",
-    "-ffunction-sections",
-    "-fdata-sections",
-)  # sections can be placed one by one
+# every function and constant in a section of its own, which a firmware can place
+BARE_FLAGS = ("-fno-pic", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
 
 NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 
@@ -75,17 +71,22 @@ class Linker:
         It has the C library, or without an operating system start-up code and the memory of the target's board.
         """
         files = [DEVICE / name for name in sources]
-        if self.target.board is None:
-            self._link(
-                out, "-static", *self.flags, f"-I{library}", *files, DEVICE / "system_posix.c", library / "libgait.a"
-            )
-            out.chmod(0o755)
+        if self.target.board is not None:
+            self.bare_program(files, [library / "libgait.a"], library, out)
             return
+        files.append(DEVICE / "system_posix.c")
+        self._link(out, "-static", *self.flags, f"-I{library}", *files, library / "libgait.a")
+        out.chmod(0o755)
+
+    def bare_program(self, sources: Sequence[Path], objects: Sequence[Path], headers: Path, out: Path) -> None:
+        """Links C files and objects with the start-up code of a board that has no operating system."""
+        assert self.target.board is not None
         script = self.work / "board.ld"
         script.write_text(linker_script(self.target.board))
-        objects = [self._compile(file, f"-I{library}") for file in (*files, DEVICE / "system_semihosting.c")]
+        files = [*sources, DEVICE / "system_semihosting.c"]
+        compiled = [self._compile(file, f"-I{headers}", f"-I{DEVICE}") for file in files]
         memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
-        self._link(out, "-nostdlib", f"-Wl,-T,{script}", *objects, library / "libgait.a", memory)
+        self._link(out, "-nostdlib", f"-Wl,-T,{script}", *compiled, *objects, memory)
 
     def _objects(self) -> list[Path]:
         return [self.work / name for name in ("glue.o", "kernels.o", "weights.o")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from qgait.export.graph import Conv2d, Graph, Requant, Tensor
 from qgait.fixedpoint import encode_multiplier
 from qgait.runtime import reference
 from qgait.runtime.targets import Target, find, host
-from qgait.runtime.tvm import conv_portable, conv_v8, conv_winograd, winograd
+from qgait.runtime.tvm import conv_dsp, conv_mve, conv_portable, conv_v8, conv_winograd, winograd
 from qgait.runtime.tvm.fusion import Group
 from qgait.runtime.tvm.program import Kernel
 
@@ -102,6 +103,14 @@ def test_direct_with_8_bit_products() -> None:
     lowest, weight = np.full((3, 4, 24), -128, np.int8), np.full((16, 3, 3, 24), 127, np.int8)
     cases |= {"lowest": extremes(weight, lowest), "highest": extremes(-weight, lowest)}
     assert len(CASES) > check(cases, conv_v8.conv_kernel, find("arm64-v8")) > len(CASES) - 4
+
+
+@pytest.mark.parametrize(("name", "module"), [("cortex-m55", conv_mve), ("cortex-m33", conv_dsp)])
+def test_without_an_operating_system(name: str, module: ModuleType) -> None:
+    cases = {name: case.build(number) for number, (name, case) in enumerate(CASES.items())}
+    lowest, weight = np.full((3, 4, 24), -128, np.int8), np.full((16, 3, 3, 24), 127, np.int8)
+    cases |= {"lowest": extremes(weight, lowest), "highest": extremes(-weight, lowest)}
+    assert check(cases, module.conv_kernel, find(name)) == len(cases)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

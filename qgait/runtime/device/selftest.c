@@ -152,6 +152,7 @@ int bench(const char *folder, size_t frames, size_t runs, int json)
     sort(durations, count);
     sort(embeddings, runs);
     size_t last = count - 1, most = count * 19 / 20;
-    print_durations(durations[count / 2], durations[most < last ? most : last], embeddings[runs / 2], json);
+    struct durations found = {durations[count / 2], durations[most < last ? most : last], embeddings[runs / 2]};
+    print_durations(found, GAIT_TARGET, gait_arena_size(), json);
     return 0;
 }

@@ -43,7 +43,12 @@ uint64_t now(void);
 /* Room for `count` durations, or NULL. */
 uint64_t *room_for(size_t count);
 
-/* Prints what `bench` measured, in units of `now`. */
-void print_durations(uint64_t median, uint64_t p95, uint64_t embedding, int json);
+/* What `bench` measured, in units of `now`. */
+struct durations {
+    uint64_t median, p95, embedding;
+};
+
+/* Prints them with the name of the target and the size of the arena. */
+void print_durations(struct durations of, const char *target, size_t arena, int json);
 
 #endif

@@ -10,7 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gait.h"
 #include "system.h"
 
 void refuse(const char *format, ...)
@@ -125,14 +124,14 @@ static long peak_bytes(void)
     return kilobytes * 1024;
 }
 
-void print_durations(uint64_t median, uint64_t p95, uint64_t embedding, int json)
+void print_durations(struct durations of, const char *target, size_t arena, int json)
 {
-    double frame = median * 1e-6, most = p95 * 1e-6, last = embedding * 1e-6;
+    double frame = of.median * 1e-6, most = of.p95 * 1e-6, last = of.embedding * 1e-6;
     if (json)
         printf("{\"target\": \"%s\", \"frame_ms\": {\"median\": %.6f, \"p95\": %.6f}, \"embedding_ms\": %.6f, "
                "\"peak_memory_bytes\": %ld, \"arena_bytes\": %zu}\n",
-               GAIT_TARGET, frame, most, last, peak_bytes(), gait_arena_size());
+               target, frame, most, last, peak_bytes(), arena);
     else
         printf("frame %.3f ms (95 %%: %.3f ms), embedding %.3f ms, peak memory %ld kB of which the arena %zu kB\n",
-               frame, most, last, peak_bytes() / 1024, gait_arena_size() / 1024);
+               frame, most, last, peak_bytes() / 1024, arena / 1024);
 }

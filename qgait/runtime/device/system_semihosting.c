@@ -2,7 +2,6 @@
  * form) that a debugger or an emulator answers. */
 #include <stdarg.h>
 
-#include "gait.h"
 #include "system.h"
 
 enum { SYS_OPEN = 0x01, SYS_CLOSE = 0x02, SYS_WRITE = 0x05, SYS_READ = 0x06, SYS_SEEK = 0x0a };
@@ -196,14 +195,14 @@ uint64_t *room_for(size_t count)
     return count <= MOST_DURATIONS ? durations : NULL;
 }
 
-void print_durations(uint64_t median, uint64_t p95, uint64_t embedding, int json)
+void print_durations(struct durations of, const char *target, size_t arena, int json)
 {
-    if (median == 0)
+    if (of.median == 0)
         refuse("the cycle counter stands still: emulators have none.");
     say(json ? "{\"target\": \"%s\", \"frame_cycles\": {\"median\": %u, \"p95\": %u}, \"embedding_cycles\": %u, "
                "\"arena_bytes\": %zu}\n"
              : "%s: frame %u cycles (95 %%: %u), embedding %u cycles, arena %zu bytes\n",
-        GAIT_TARGET, (unsigned)median, (unsigned)p95, (unsigned)embedding, gait_arena_size());
+        target, (unsigned)of.median, (unsigned)of.p95, (unsigned)of.embedding, arena);
 }
 
 /* Any fault: an instruction that the processor lacks, memory that is not there. */

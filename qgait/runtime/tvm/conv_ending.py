@@ -13,6 +13,7 @@ from qgait.runtime.tvm.builder import Function, Index, load, store
 from qgait.runtime.tvm.conv_dotprod import Dotprod
 from qgait.runtime.tvm.elementwise import Place, add_codes, table_codes
 from qgait.runtime.tvm.fusion import Group
+from qgait.runtime.tvm.mve import gathered
 from qgait.runtime.tvm.pooling import pool_row
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Ending:
             a, b = (source, other) if first else (other, source)
             add_codes(self.group.add, self.graph, a, b, target if self.entries is None else source, self.row)
         if self.entries is not None:
-            if self.target.isa == "v8" and self.row % 16 == 0:
+            if self.target.isa in ("v8", "mve") and self.row % 16 == 0:
                 self._look_up_16(source, target)
             else:
                 table_codes(self.entries, source, target, self.row)
@@ -76,8 +77,8 @@ class Ending:
                 pool_row(self.pool, (source[0], window), self.row, into, columns, self.channels)
 
     def _look_up_16(self, source: Place, target: Place) -> None:
-        """The table in registers: 64-bit ARM looks 16 codes up at once, with or without dot products."""
-        arm = Dotprod()
+        """16 codes at once: 64-bit ARM has the table in registers, MVE gathers from memory."""
+        look_up = gathered if self.target.isa == "mve" else Dotprod().look_up
         with T.serial(0, self.row // 16) as i:
             codes = load(source[0], source[1] + i * 16, 16)
-            store(target[0], target[1] + i * 16, arm.look_up(codes, self.entries), 16)
+            store(target[0], target[1] + i * 16, look_up(codes, self.entries), 16)

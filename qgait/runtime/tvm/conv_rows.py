@@ -25,32 +25,50 @@ from qgait.runtime.tvm.register_tile import Rescaling, Tile
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
 
+COPIED = 16  # numbers that a copy of a part of a window takes at most
 Weights = NDArray[np.int8]
 # writes the int32 sums [pixels, channels] of a tile: (tiles, sums, block of channels, row, first column)
 Sums = Callable[["Tiles", "Buffer", "Index", "Index", "Index"], None]
 
 
 def row_kernel(
-    group: Group, graph: Graph, target: Target, tile: Tile, dtype: str, pack: Callable[[Weights], Weights], sums: Sums
+    group: Group,
+    graph: Graph,
+    target: Target,
+    tile: Tile,
+    dtype: str,
+    pack: Callable[[Weights], Weights],
+    sums: Sums,
+    columns: bool = False,
+    hide_steps: int = 0,
 ) -> Kernel:
     """The kernel of a group that starts with a convolution.
 
-    ``dtype`` is what input rows are kept as; ``pack`` orders int8 weights [O, KH, run] the way ``sums`` reads them.
+    ``dtype`` is what input rows are kept as; ``pack`` orders int8 weights [O, runs, run] the way ``sums`` reads them.
+    With ``columns`` a window is one run (`Columns`), otherwise KH of them. ``hide_steps``: how many steps a round of
+    ``sums`` takes, for `Tiles.rounds`.
     """
     conv = group.conv
     assert conv is not None
     source, made = graph.tensors[conv.inputs[0]], graph.tensors[conv.output]
-    ring = Ring.of(conv, source, made, dtype, tile.step)
-    weight = np.zeros((len(conv.weight), conv.weight.shape[1], ring.run), np.int8)
-    weight[:, :, : conv.weight[0, 0].size] = conv.weight.reshape(*conv.weight.shape[:2], -1)
+    ring: Ring | Columns = Ring.of(conv, source, made, dtype, tile.step)
+    if columns:
+        ring = Columns.of(ring, made, tile.step)
+    flat = conv.weight.reshape(len(conv.weight), ring.runs, -1)
+    weight = np.zeros((*flat.shape[:2], ring.run), np.int8)
+    weight[:, :, : flat.shape[2]] = flat
     with function(group, in_place_of(group)) as f:
         data = f.input(source)
         ending = Ending(f, group, graph, target)
-        weights = f.constant(pack(weight), "int8")
+        packed = pack(weight)
+        weights = f.constant(packed, packed.dtype.name)
+        rounds = f.constant([ring.run // tile.step // hide_steps], "int32") if hide_steps else None
         rule = Rescaling(f, conv, made, tile.channels, target)
         rows, codes = f.scratch((ring.size, dtype), (0 if ending.direct else ending.pool * ending.row, "int8"))
         out = f.output(graph.tensors[group.output])
         tiles = Tiles(tile, ring, made, rows, weights, rule)
+        if rounds is not None:
+            tiles.rounds = T.bind(load(rounds, 0, 1))
         with T.serial(0, ending.rows) as y:
             ring.fill(rows, data, y)
             if ending.direct:
@@ -85,7 +103,22 @@ class Ring:
 
     @property
     def size(self) -> int:
+        """Numbers of scratch memory."""
         return self.conv.weight.shape[1] * self.length
+
+    @property
+    def runs(self) -> int:
+        """Runs of one window."""
+        return self.conv.weight.shape[1]
+
+    @property
+    def across(self) -> int:
+        """From a window to the next."""
+        return self.conv.stride[1] * self.conv.weight.shape[3]
+
+    def start(self, y: Index, run: Index) -> PrimExpr:
+        """Where a run of the first window of output row ``y`` begins."""
+        return self.slot(y * self.conv.stride[0] + run)
 
     def slot(self, row: Index) -> Index:
         """Where a row starts; rows count from the upper padding on."""
@@ -114,12 +147,67 @@ class Ring:
                 store(rows, start + i, border, 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The whole windows of one output row, each one run; made from a ring of rows, behind which they lie."""
+
+    ring: Ring
+    width: int
+    run: int
+
+    @staticmethod
+    def of(ring: Ring, made: Tensor, step: int) -> Columns:
+        window = ring.conv.weight[0].size
+        return Columns(ring, made.shape[1], -(-window // step) * step)
+
+    @property
+    def conv(self) -> Conv2d:
+        return self.ring.conv
+
+    @property
+    def size(self) -> int:
+        # a copy may run over the end of the last window
+        return self._at + self.width * self.run + COPIED
+
+    @property
+    def runs(self) -> int:
+        return 1
+
+    @property
+    def across(self) -> int:
+        return self.run
+
+    @property
+    def _at(self) -> int:
+        return -(-(self.ring.size + COPIED) // COPIED) * COPIED
+
+    def start(self, y: Index, run: Index) -> Index:
+        return self._at
+
+    def fill(self, rows: Buffer, data: Buffer, y: Index) -> None:
+        """Every window from its rows. What a copy spoils is written afterwards, or meets weights that are zero."""
+        self.ring.fill(rows, data, y)
+        _, height, width, inputs = self.conv.weight.shape
+        span = width * inputs
+        size = next((n for n in (4, 8) if n >= span), COPIED)
+        with T.serial(0, self.width) as x:
+            for i in range(height):
+                source = self.ring.start(y, i) + x * self.ring.across
+                for at in range(0, span, size):
+                    codes = load(rows, source + at, size)
+                    store(rows, self._at + x * self.run + i * span + at, codes, size)
+
+
 class Tiles:
     """The register tiles of one output row."""
 
-    def __init__(self, tile: Tile, ring: Ring, made: Tensor, rows: Buffer, weights: Buffer, rule: Rescaling) -> None:
+    def __init__(
+        self, tile: Tile, ring: Ring | Columns, made: Tensor, rows: Buffer, weights: Buffer, rule: Rescaling
+    ) -> None:
         self.tile, self.ring, self.made = tile, ring, made
         self.rows, self.weights, self.rule = rows, weights, rule
+        # of a run; LLVM does not know the number. If it did, it would write them all out and spill their addresses
+        self.rounds: PrimExpr = self.steps
 
     def row(self, sums: Sums, y: Index, out: Buffer, start: Index) -> None:
         """Codes of output row ``y``, dense from ``start`` on. The last tile overlaps the one before it."""
@@ -137,21 +225,20 @@ class Tiles:
         return self.ring.run // self.tile.step
 
     def windows(self, y: Index, x: Index, row: Index, step: Index) -> list[PrimExpr]:
-        """``tile.step`` numbers of every pixel from column ``x`` on, in one row of its window."""
-        conv = self.ring.conv
-        start = self.ring.slot(y * conv.stride[0] + row) + step * self.tile.step
-        across = conv.stride[1] * conv.weight.shape[3]
+        """``tile.step`` numbers of every pixel from column ``x`` on, in one run of its window."""
+        start, across = self.ring.start(y, row) + step * self.tile.step, self.ring.across
         return [T.bind(load(self.rows, start + (x + p) * across, self.tile.step)) for p in range(self.tile.pixels)]
 
     def _codes(self, acc: Buffer, pixel: int, block: Index, out: Buffer, start: Index) -> None:
         tile, channels = self.tile, self.made.shape[2]
         first = block * tile.channels
-        sums = load(acc, pixel * tile.channels, tile.channels)
-        codes = self.rule.codes(sums, first, tile.channels)
-        if channels % tile.channels == 0:
-            store(out, start + first, codes, tile.channels)
+        whole = channels % tile.channels == 0
+        spare, to = (out, start + first) if whole else (local(tile.channels, "int8"), 0)
+        lanes = self.rule.lanes(tile.channels)
+        for v in range(0, tile.channels, lanes):
+            sums = load(acc, pixel * tile.channels + v, lanes)
+            store(spare, to + v, self.rule.codes(sums, first + v, lanes), lanes)
+        if whole:
             return
-        spare = local(tile.channels, "int8")
-        store(spare, 0, codes, tile.channels)
         with T.serial(0, tirx.min(tile.channels, channels - first)) as c:
             store(out, start + first + c, load(spare, c, 1), 1)

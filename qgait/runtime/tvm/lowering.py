@@ -29,7 +29,7 @@ from qgait.runtime.npu.call import NpuCall
 from qgait.runtime.npu.placement import placed
 from qgait.runtime.schedule import output_tensor, schedule
 from qgait.runtime.targets import Isa, Target
-from qgait.runtime.tvm import conv_dotprod, conv_portable, conv_v8, conv_vnni, conv_winograd
+from qgait.runtime.tvm import conv_dotprod, conv_dsp, conv_mve, conv_portable, conv_v8, conv_vnni, conv_winograd
 from qgait.runtime.tvm.elementwise import (
     add_kernel,
     codes_kernel,
@@ -138,8 +138,8 @@ _CONVOLUTIONS: dict[Isa, tuple[tuple[str, Callable[[Group, Graph, Target], Kerne
     "v8": (("Winograd 4 x 4", conv_winograd.conv_kernel), ("direct, 8-bit products", conv_v8.conv_kernel)),
     "armv7": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
     "generic": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
-    "mve": (),
-    "dsp": (),
+    "mve": (("direct, 8-bit products", conv_mve.conv_kernel),),
+    "dsp": (("direct, pairs of 16-bit products", conv_dsp.conv_kernel),),
 }
 
 

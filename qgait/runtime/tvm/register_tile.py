@@ -13,6 +13,8 @@ from tvm.script.ir_builder import tirx as T
 from qgait.export.graph import Conv2d, Tensor
 from qgait.runtime.targets import Target
 from qgait.runtime.tvm.builder import Function, Index, load, splat, store, widen, wrapping_add
+from qgait.runtime.tvm.conv_packing import rescaling
+from qgait.runtime.tvm.mve import rescaled
 from qgait.runtime.tvm.requantize import clipped, requantized
 
 if TYPE_CHECKING:
@@ -76,9 +78,18 @@ class Rescaling:
         self.multiplier = f.constant(np.pad(multiplier, (0, missing), constant_values=2**30), "int32")
         self.shift = f.constant(np.pad(shift, (0, missing), constant_values=30), "int32")
         self.made, self.isa = made, target.isa
+        self.short_rows = _short_rows(f, conv, count + missing, target)
+
+    def lanes(self, channels: int) -> int:
+        """How many of ``channels`` sums are best requantized at once."""
+        return 4 if self.short_rows and self.isa == "mve" else channels
 
     def codes(self, sums: PrimExpr, first: Index, lanes: int) -> PrimExpr:
         """Int8 codes of the sums of channels ``first`` and up."""
+        if self.short_rows:
+            rows = [load(row, first, lanes) for row in self.short_rows]
+            rounded = rescaled(sums, *rows) if self.isa == "mve" else _high_half(sums, *rows, lanes)
+            return clipped(rounded + splat(self.made.zero_point, "int32", lanes), self.made, lanes)
         multiplier, shift = load(self.multiplier, first, lanes), load(self.shift, first, lanes)
         if self.isa not in LONG_PRODUCT:
             return requantized(sums, multiplier, shift, self.made, lanes)
@@ -92,3 +103,25 @@ class Rescaling:
             pairs.append(widen(rounded, "int32", 2))
         rounded = tirx.Shuffle(pairs, list(range(lanes)))
         return clipped(rounded + splat(self.made.zero_point, "int32", lanes), self.made, lanes)
+
+
+def _short_rows(f: Function, conv: Conv2d, count: int, target: Target) -> tuple[Buffer, ...]:
+    """The constants of the integer rule in 32 bits (conv_packing.rescaling), where the processor is quick at that."""
+    outputs = len(conv.weight)
+    if target.isa not in ("mve", "dsp"):
+        return ()
+    rows = rescaling(conv.requant, outputs, 31 if target.isa == "mve" else 32)
+    if rows is None or (target.isa == "dsp" and rows[2].any()):
+        return ()
+    m, n, k = np.pad(rows, ((0, 0), (0, count - outputs)), constant_values=1)
+    if target.isa == "mve":
+        return tuple(f.constant(row, "int32") for row in ((m, -n, k) if rows[2].any() else (m, -n)))
+    return f.constant(m, "int32"), f.constant(n, "int32")
+
+
+def _high_half(acc: PrimExpr, m: PrimExpr, n: PrimExpr, lanes: int) -> PrimExpr:
+    """The integer rule where no left shift is needed: SMMUL keeps the high half of the product."""
+    product = widen(acc, "int64", lanes) * widen(m, "int64", lanes)
+    high = widen(tirx.shift_right(product, splat(32, "int64", lanes)), "int32", lanes)
+    one = splat(1, "int32", lanes)
+    return tirx.shift_right(high + tirx.shift_left(one, n - one), n)
