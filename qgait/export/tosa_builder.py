@@ -97,6 +97,11 @@ class TosaBuilder:
         bounds = [self.constant(np.array(numbers, np.int64)) for numbers in (first, shape)]
         return self.add("SLICE", [x, *bounds], shape, self._dtype(x))
 
+    def exchanged(self, x: str) -> str:
+        """Rows and columns of a map exchanged."""
+        n, height, width, channels = self.shape(x)
+        return self.add("TRANSPOSE", [x], (n, width, height, channels), self._dtype(x), {"Perms": [0, 2, 1, 3]})
+
     def concat(self, parts: Sequence[str], axis: int) -> str:
         """Joins tensors along one axis, at most 64 at a time."""
         while len(parts) > 1:

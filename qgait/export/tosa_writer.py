@@ -11,7 +11,7 @@ from qgait.export.segments import BEFORE, Segment
 from qgait.export.timing import repeated
 from qgait.export.tosa_builder import PROPAGATE, TosaBuilder
 from qgait.export.tosa_flatbuffer import to_bytes
-from qgait.export.tosa_operators import operator
+from qgait.export.tosa_forms import AS_IT_STANDS, COLUMNS, PLAIN, TURNED, Form, formed
 from qgait.export.tosa_power import power_pool
 from qgait.export.tosa_windows import window
 
@@ -19,10 +19,11 @@ UNCHANGED = Requant(np.array([2**30], np.int32), np.array([30], np.int8))
 CODES = Tensor("codes", (), np.ones((), np.float32))
 
 
-def segment_bytes(graph: Graph, segment: Segment) -> bytes:
+def segment_bytes(graph: Graph, segment: Segment, form: Form = AS_IT_STANDS) -> bytes:
     """A TOSA file of one value: int8 [1, H, W, C] and [1, P, C], under the names of the graph's tensors.
 
-    Inputs are the segment's inputs, and behind them the running maxima so far (``NAME_before``).
+    Inputs are the segment's inputs, and behind them the running maxima so far (``NAME_before``). ``form`` chooses
+    between equal ways to write what is inside; inputs and outputs, and all codes, are the same in each.
     Raises QgaitError when tosa-tools is missing or an accumulator does not fit.
     """
     b = TosaBuilder()
@@ -31,8 +32,12 @@ def segment_bytes(graph: Graph, segment: Segment) -> bytes:
     for name in segment.state:
         b.input(name + BEFORE, (1, *graph.tensors[name].shape))
     for op in segment.ops:
+        b.layer = op.name
+        inputs = [_laid(b, graph, name, form.input_layout(op)) for name in op.inputs]
         before = [op.output + BEFORE] if isinstance(op, FrameMax) else []
-        _layer(b, graph, op, [*before, *op.inputs])
+        _layer(b, graph, op, [*before, *inputs], form)
+    for name in segment.outputs:
+        _laid(b, graph, name, PLAIN)
     b.block.outputs += segment.outputs
     return to_bytes(b.block)
 
@@ -53,7 +58,19 @@ def clip_bytes(graph: Graph, frames: int, outputs: Sequence[str] = ()) -> bytes:
     return to_bytes(b.block)
 
 
-def _layer(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> None:
+def _laid(b: TosaBuilder, graph: Graph, name: str, layout: str) -> str:
+    """The tensor ``name`` in a layout, made of another one when it is not there."""
+    wanted = name + layout
+    if wanted not in b.block.values:
+        if name + COLUMNS in b.block.values:
+            made = b.reshape(name + COLUMNS, (1, *graph.tensors[name].shape))
+        else:
+            made = b.exchanged(name + (TURNED if layout == PLAIN else PLAIN))
+        b.name(made, wanted)
+    return wanted
+
+
+def _layer(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str], form: Form = AS_IT_STANDS) -> None:
     """Adds ``op`` on the tensors ``inputs``; a FrameMax takes the maximum so far first, or all values at once."""
     b.layer = op.name
     match op:
@@ -66,8 +83,8 @@ def _layer(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str]) -> None:
         case PowerPool():
             made = power_pool(b, op, inputs[0], graph.tensors[op.output])
         case _:
-            made = operator(b, graph, op, inputs)
-    b.name(made, op.output)
+            made = formed(b, graph, op, inputs, form)
+    b.name(made, op.output + form.layout(op))
 
 
 def _larger(b: TosaBuilder, codes: Sequence[str]) -> str:
