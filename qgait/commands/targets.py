@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import click
 
-from qgait.commands.output import table
+from qgait.commands.output import console, table
 
 
 @click.command()
 def targets() -> None:
-    """List the processors that qgait compiles for."""
+    """List the processors and NPUs that qgait compiles for."""
+    from qgait.runtime.npu.accelerators import NPU_TARGETS
     from qgait.runtime.targets import all_targets
 
     rows = [(t.name, t.description, t.isa) for t in all_targets()]
     table("Targets", ("name", "processor", "convolution kernels"), rows)
+    npus = [(t.name, t.macs, f"{t.clock / 1e6:.0f} MHz", t.host) for t in NPU_TARGETS]
+    table("Ethos-U targets", ("name", "MACs a cycle", "clock", "core beside it"), npus)
+    for family in dict.fromkeys(t.family for t in NPU_TARGETS):
+        like = next(t for t in NPU_TARGETS if t.family == family)
+        taken = f"--system-config {like.system_config} --memory-mode {like.memory_mode}"
+        console.print(f"ethos-{family} without other choices: {taken}", style="dim", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from qgait.errors import QgaitError
+from qgait.runtime.npu.accelerators import NPU_TARGETS, find_npu
 
 Isa = Literal["dotprod", "v8", "armv7", "vnni", "generic", "mve", "dsp"]
 
@@ -149,13 +150,19 @@ def all_targets() -> list[Target]:
 
 
 def find(name: str) -> Target:
-    """The target called ``name``; QgaitError names the nearest one."""
+    """The processor called ``name``; QgaitError names the nearest target."""
     if name == "host":
         return host()
     for target in _BOARDS:
         if target.name == name:
             return target
-    near = difflib.get_close_matches(name, ["host", *(target.name for target in _BOARDS)], n=1, cutoff=0.0)[0]
+    accelerator = find_npu(name)
+    if accelerator is not None:
+        raise QgaitError(
+            f"{name} is an NPU, and this takes a processor.", f"name the one beside it, such as {accelerator.host}."
+        )
+    known = ["host", *(target.name for target in (*_BOARDS, *NPU_TARGETS))]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
     raise QgaitError(
         f"There is no target called '{name}'.", f"did you mean '{near}'? `qgait targets` lists every target."
     )

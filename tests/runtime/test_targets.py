@@ -8,6 +8,7 @@ import pytest
 
 from qgait.errors import QgaitError
 from qgait.runtime import targets
+from qgait.runtime.npu.accelerators import NPU_TARGETS
 
 VNNI = {"avx2", "fma", "bmi2", "avx512_vnni", "avx512bw", "avx512vl", "avx512dq", "avx512cd"}
 
@@ -43,12 +44,25 @@ def test_code_without_dot_products_is_emulated_without_them() -> None:
         assert ("neoverse" in target.qemu[2]) == (target.isa == "dotprod")
 
 
-@pytest.mark.parametrize(("wrong", "near"), [("rpi44", "rpi4"), ("arm64v8", "arm64-v8"), ("Host", "host")])
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("rpi44", "rpi4"), ("arm64v8", "arm64-v8"), ("Host", "host"), ("ethos-u55-12", "ethos-u55-128")]
+)
 def test_a_wrong_name_gets_the_nearest_one(wrong: str, near: str) -> None:
     with pytest.raises(QgaitError) as caught:
         targets.find(wrong)
     assert f"'{wrong}'" in caught.value.problem
     assert f"'{near}'" in caught.value.fix and "qgait targets" in caught.value.fix
+
+
+def test_an_npu_is_no_processor() -> None:
+    with pytest.raises(QgaitError, match=r"ethos-u65-256 is an NPU.*such as imx93"):
+        targets.find("ethos-u65-256")
+
+
+def test_the_processor_beside_an_npu_is_known_and_no_name_is_taken_twice() -> None:
+    names = [target.name for target in (*targets.all_targets(), *NPU_TARGETS)]
+    assert len(set(names)) == len(names)
+    assert {targets.find(target.host).name for target in NPU_TARGETS} == {"cortex-m55", "imx93", "cortex-m85"}
 
 
 @pytest.mark.parametrize(

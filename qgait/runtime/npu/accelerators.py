@@ -17,7 +17,6 @@ class NpuTarget:
     """
 
     name: str
-    description: str
     family: Family
     macs: int
     clock: float
@@ -27,29 +26,21 @@ class NpuTarget:
 
 
 def _u55(macs: int) -> NpuTarget:
-    what = f"Ethos-U55 with {macs} MACs a cycle, beside a Cortex-M"
     config, mode = "Ethos_U55_High_End_Embedded", "Shared_Sram"
-    return NpuTarget(f"ethos-u55-{macs}", what, "u55", macs, 500e6, config, mode, "cortex-m55")
+    return NpuTarget(f"ethos-u55-{macs}", "u55", macs, 500e6, config, mode, "cortex-m55")
 
 
-def _u65(macs: int, where: str = "") -> NpuTarget:
-    what = f"Ethos-U65 with {macs} MACs a cycle{where}"
+def _u65(macs: int) -> NpuTarget:
     config, mode = "Ethos_U65_Client_Server", "Dedicated_Sram_384KB"
-    return NpuTarget(f"ethos-u65-{macs}", what, "u65", macs, 1e9, config, mode, "imx93")
+    return NpuTarget(f"ethos-u65-{macs}", "u65", macs, 1e9, config, mode, "imx93")
 
 
 def _u85(macs: int) -> NpuTarget:
-    what = f"Ethos-U85 with {macs} MACs a cycle, beside a Cortex-M or Cortex-A"
     config, mode = "Ethos_U85_SYS_DRAM_Mid", "Dedicated_Sram_384KB"
-    return NpuTarget(f"ethos-u85-{macs}", what, "u85", macs, 1e9, config, mode, "cortex-m85")
+    return NpuTarget(f"ethos-u85-{macs}", "u85", macs, 1e9, config, mode, "cortex-m85")
 
 
-NPU_TARGETS = (
-    *map(_u55, (32, 64, 128, 256)),
-    _u65(256, " (i.MX 93)"),
-    _u65(512),
-    *map(_u85, (128, 256, 512, 1024, 2048)),
-)
+NPU_TARGETS = (*map(_u55, (32, 64, 128, 256)), *map(_u65, (256, 512)), *map(_u85, (128, 256, 512, 1024, 2048)))
 
 
 def find_npu(name: str) -> NpuTarget | None:

@@ -97,7 +97,7 @@ def of_size(monkeypatch: pytest.MonkeyPatch, size: Callable[[bytes, VelaOptions]
 
 
 def test_a_budget_of_sram_is_kept_or_refused_with_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Running maxima make a stream larger: where that is too large the host takes them, and the reason is no estimate."""
+    """Running maxima make a stream larger: where it is too large the host takes them, and the reason is no estimate."""
     of_size(monkeypatch, lambda tosa, options: (3 * 1024 if b"_before" in tosa else 2 * 1024, 1000))
     graph = tiny_graph()
     made = planned(graph, sram=2500)
