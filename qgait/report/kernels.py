@@ -20,7 +20,7 @@ def describe(folder: Path) -> dict[str, Any]:
             {
                 "symbol": kernel["symbol"],
                 "per_frame": kernel["phase"] == "frame",
-                "layers": [_plain(layer) for layer in kernel["layers"]] or [kernel["output"]],
+                "layers": [_plain(layer) for layer in kernel["layers"]] or kernel["outputs"],
                 "implementation": chosen.get(" + ".join(kernel["layers"])),
                 "bytes": kernel["constant_bytes"],
             }

@@ -22,7 +22,7 @@ from qgait.runtime.targets import Target
 if TYPE_CHECKING:
     from qgait.export.graph import Graph
 
-FORMAT, VERSION = "qgait-bundle", 2
+FORMAT, VERSION = "qgait-bundle", 3
 MANIFEST = "manifest.json"
 TRACER = "debug/gait-trace"
 AGAIN = "compile it again (qgait compile)."
@@ -78,10 +78,20 @@ class Bundle:
 
     @property
     def target(self) -> Target:
-        """The processor that it was compiled for."""
+        """The processor that it was compiled for; where there is an NPU, the one beside it."""
         told: dict[str, Any] = self.manifest["target"]
         facts: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in told.items()}
         return Target(**facts)
+
+    @property
+    def npu(self) -> dict[str, Any] | None:
+        """What the manifest says of the NPU and its segments; None for a processor alone."""
+        return self.manifest.get("npu")
+
+    @property
+    def target_name(self) -> str:
+        """What people call the target: the NPU, or the processor alone."""
+        return self.target.name if self.npu is None else str(self.npu["accelerator"])
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -113,7 +123,7 @@ class Bundle:
     @property
     def library_bytes(self) -> int:
         """Code and weights: of libgait.so, or what a bare-metal program links of libgait.a."""
-        if self.target.board is None:
+        if "libgait.so" in self.manifest["files"]:
             return self.size("libgait.so")
         return int(self.manifest["memory"]["flash_bytes"])
 

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import qgait
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
-from qgait.export.timing import macs_of_frame
-from qgait.runtime.bundle import FORMAT, MANIFEST, TRACER, VERSION, Bundle, program_name, read_manifest, sign
+from qgait.runtime.bundle import MANIFEST, TRACER, Bundle, program_name, read_manifest, sign
+from qgait.runtime.bundle_manifest import manifest
 from qgait.runtime.glue import glue
 from qgait.runtime.link import Linker
-from qgait.runtime.memory_plan import HEADER_BYTES, MemoryPlan, plan
+from qgait.runtime.memory_plan import plan
 from qgait.runtime.reference import Reference
 from qgait.runtime.targets import Target
-from qgait.runtime.tvm.program import Kernel, Program
+from qgait.runtime.tvm.program import Program
 
 Clips = Sequence[NDArray[np.uint8]]
 Report = Callable[[str, int, int], None]
+HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c")
 STEPS = 4  # lowered, compiled, linked, self-test written
 
 
@@ -46,15 +44,25 @@ def write(graph: Graph, target: Target, out: Path, clips: Clips, trace: bool, pr
 
     program = lowering.lower(graph, target)
     say()
-    kernels = emit.emit_object([*program.frame, *program.clip], target)
+    kernels = emit.emit_object(program.kernels, target)
     say()
     return write_program(program, kernels, out, clips, trace, say)
 
 
 def write_program(
-    program: Program, kernels: bytes, out: Path, clips: Clips, trace: bool, say: Callable[[], None]
+    program: Program,
+    kernels: bytes,
+    out: Path,
+    clips: Clips,
+    trace: bool,
+    say: Callable[[], None],
+    npu: Callable[[Path], dict[str, Any]] | None = None,
 ) -> Bundle:
-    """The part of `write` behind the compiler: ``kernels`` is the object file with the functions of ``program``."""
+    """The part of `write` behind the compiler: ``kernels`` is the object file with the functions of ``program``.
+
+    Beside an NPU there is no program, for that needs the board's driver: ``npu(folder)`` writes what belongs to the NPU
+    and answers what the manifest says of it.
+    """
     memory = plan(program)
     sources = glue(program, memory)
     with _new_folder(out) as folder:
@@ -62,9 +70,11 @@ def write_program(
             linker = Linker(program.target, Path(work))
             linker.archive(sources, kernels, folder)
             flash = linker.read_only_bytes()
-            if program.target.board is None:
+            beside = {} if npu is None else {"npu": npu(folder)}
+            if program.target.board is None and npu is None:
                 linker.shared(folder)
-            linker.program(["gait_run.c", "selftest.c", "clip_stream.c"], folder, folder / program_name(program.target))
+            if npu is None:
+                linker.program(HARNESS, folder, folder / program_name(program.target))
             if trace:
                 traced = Path(work) / "traced"
                 traced.mkdir()
@@ -74,71 +84,8 @@ def write_program(
         say()
         _write_selftest(program.graph, clips, folder / "selftest")
         say()
-        sign(folder, manifest(program, memory, flash, [len(clip) for clip in clips]))
+        sign(folder, manifest(program, memory, flash, [len(clip) for clip in clips]) | beside)
     return Bundle.open(out)
-
-
-def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: list[int]) -> dict[str, Any]:
-    """Everything in manifest.json but the list of files and the checksum."""
-    graph, target = program.graph, program.target
-    embedding = graph.tensors[graph.output]
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "model": graph.model,
-        "bits": graph.bits,
-        "target": asdict(target),
-        "input": {"name": graph.input, "dtype": "uint8", "shape": list(graph.tensors[graph.input].shape[:2])},
-        "output": {
-            "name": graph.output,
-            "dtype": "int8",
-            "shape": list(embedding.shape),
-            "scales": [float(s) for s in np.broadcast_to(embedding.scale, embedding.shape[:1])],
-            "zero_point": embedding.zero_point,
-        },
-        "macs": {"frame": macs_of_frame(graph), "embedding": graph.macs()[1]},
-        "timing": {
-            "min_frames": memory.schedule.min_frames,
-            "delay": memory.schedule.delay,
-            "stride": memory.schedule.stride,
-        },
-        "memory": {
-            "arena_bytes": memory.arena_bytes,
-            "flash_bytes": flash,
-            "header_bytes": HEADER_BYTES,
-            "state_bytes": memory.state_bytes,
-            "state": list(memory.state),
-            "rings": memory.schedule.rings,
-            "tensors": {
-                name: {"offset": offset, "shape": list(graph.tensors[name].shape)}
-                for name, offset in memory.tensors.items()
-            },
-            "scratch": memory.scratch,
-        },
-        "kernels": [
-            *(_kernel_facts(kernel, "frame") for kernel in program.frame),
-            *(_kernel_facts(kernel, "clip") for kernel in program.clip),
-        ],
-        "notes": list(program.notes),
-        "selftest": {"frames": selftest_frames},
-        "metadata": graph.metadata,
-        "versions": {
-            "qgait": qgait.__version__,
-            **{name: importlib.metadata.version(name) for name in ("apache-tvm", "ziglang", "numpy")},
-        },
-    }
-
-
-def _kernel_facts(kernel: Kernel, phase: str) -> dict[str, Any]:
-    return {
-        "phase": phase,
-        "symbol": kernel.symbol,
-        "layers": list(kernel.ops),
-        "inputs": list(kernel.inputs),
-        "output": kernel.output,
-        "constant_bytes": sum(array.nbytes for array in kernel.constants),
-        "scratch_bytes": kernel.scratch_bytes,
-    }
 
 
 def check_selftest(graph: Graph, clips: Clips) -> None:

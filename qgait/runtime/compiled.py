@@ -19,6 +19,7 @@ from qgait.runtime.boards import emulator, system_command
 from qgait.runtime.bundle import TRACER, Bundle
 from qgait.runtime.processor import machine_name, machine_of
 from qgait.runtime.qemu import launcher
+from qgait.runtime.targets import Target
 
 Clip = NDArray[np.uint8]
 Codes = NDArray[np.int8]
@@ -59,12 +60,13 @@ class Compiled:
         if TRACER not in self.bundle.manifest["files"]:
             raise QgaitError(f"The bundle {self.bundle.path} has no {TRACER}.", "compile it with --trace.")
         written = self._run(self.bundle.path.absolute() / TRACER, [], [self.bundle.check_clip(clip)])
-        memory, kernels = self.bundle.manifest["memory"], self.bundle.manifest["kernels"]
+        memory = self.bundle.manifest["memory"]
+        results = [name for kernel in self.bundle.manifest["kernels"] for name in kernel["outputs"]]
         records: dict[str, list[Codes]] = {}
         position = 0
         while position < len(written):
             number, size = struct.unpack_from("<II", written, position)
-            name = kernels[number]["output"]
+            name = results[number]
             codes = np.frombuffer(written, np.int8, size, position + 8)
             records.setdefault(name, []).append(codes.reshape(memory["tensors"][name]["shape"]))
             position += 8 + size
@@ -127,8 +129,7 @@ def load(bundle: Bundle) -> ctypes.CDLL:
     The self-test runs first in a process of its own: on a processor that lacks the instructions of the target it
     stops there and not in this process.
     """
-    before = start(bundle)
-    if before:
+    if start(bundle):
         raise QgaitError(
             f"The bundle {bundle.path} is for {machine_name(bundle.target.elf_machine)} and cannot be loaded here.",
             "compile it for this machine (--target host).",
@@ -150,6 +151,11 @@ def functions(path: Path) -> ctypes.CDLL:
 def start(bundle: Bundle) -> list[str]:
     """What goes in front of the bundle's programs on this machine; QgaitError when they cannot run."""
     target = bundle.target
+    if bundle.npu is not None:
+        raise QgaitError(
+            f"The bundle {bundle.path} needs an {bundle.target_name}, and there is none here.",
+            "link its libgait.a into the board's firmware, or look at its streams with qgait verify --runtime npu.",
+        )
     for name in ("libgait.so", "gait-run") if target.board is None else ("gait-run.elf",):
         machine = machine_of(bundle.path / name)
         if machine != target.elf_machine:
@@ -158,15 +164,25 @@ def start(bundle: Bundle) -> list[str]:
                 f"its manifest says {machine_name(target.elf_machine)}.",
                 "compile the bundle again.",
             )
-    return launcher(target.elf_machine, target.qemu or ()) if target.board is None else emulator(target)
+    return before(target)
 
 
 def invocation(bundle: Bundle, program: Path, *arguments: str) -> list[str]:
     """The command that runs one of the bundle's programs on this machine; QgaitError when that cannot be."""
-    before = start(bundle)
-    if bundle.target.board is None:
-        return [*before, str(program), *arguments]
-    return system_command(before, program, arguments)
+    start(bundle)
+    return command_of(bundle.target, program, *arguments)
+
+
+def before(target: Target) -> list[str]:
+    """What goes in front of a program for ``target`` on this machine; QgaitError when it cannot run here."""
+    return launcher(target.elf_machine, target.qemu or ()) if target.board is None else emulator(target)
+
+
+def command_of(target: Target, program: Path, *arguments: str) -> list[str]:
+    """The command that runs a program for ``target`` on this machine; QgaitError when that cannot be."""
+    if target.board is None:
+        return [*before(target), str(program), *arguments]
+    return system_command(before(target), program, arguments)
 
 
 def selftest(bundle: Bundle) -> str:
