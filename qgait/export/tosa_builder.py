@@ -18,6 +18,7 @@ from qgait.export.tosa_flatbuffer import Attributes, Block, Operator, Value
 Shape = tuple[int, ...]
 MOST_INPUTS = 64  # of one CONCAT at the specification's level 8K
 PROPAGATE, SINGLE_ROUND, INT32 = 1, 1, 5  # the schema's NanPropagationMode, RoundingMode and DType
+UNCHANGED = Requant(np.array([2**30], np.int32), np.array([30], np.int8))  # keeps an accumulator as it is
 
 
 class TosaBuilder:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import PowerPool, Requant, Tensor
-from qgait.export.tosa_builder import TosaBuilder
-
-ONE = Requant(np.array([2**30], np.int32), np.array([30], np.int8))  # keeps an accumulator as it is
+from qgait.export.graph import PowerPool, Tensor
+from qgait.export.tosa_builder import UNCHANGED, TosaBuilder
 
 
 def power_pool(b: TosaBuilder, op: PowerPool, x: str, result: Tensor) -> str:
@@ -31,4 +29,4 @@ def power_pool(b: TosaBuilder, op: PowerPool, x: str, result: Tensor) -> str:
     reached = b.add("GREATER_EQUAL", [acc, thresholds], (n, regions, channels, op.thresholds.shape[1]), "bool")
     count = b.reduce("REDUCE_SUM", b.add("CAST", [reached], b.shape(reached), "int32"), 3)
     from_lo = Tensor(result.name, result.shape, result.scale, result.lo)
-    return b.requantized(b.reshape(count, (n, regions, channels)), ONE, from_lo)
+    return b.requantized(b.reshape(count, (n, regions, channels)), UNCHANGED, from_lo)

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, PowerPool, Requant, Tensor, WindowMax, WindowPool
+from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, PowerPool, Tensor, WindowMax, WindowPool
 from qgait.export.segments import BEFORE, Segment
 from qgait.export.timing import repeated
-from qgait.export.tosa_builder import PROPAGATE, TosaBuilder
+from qgait.export.tosa_builder import PROPAGATE, UNCHANGED, TosaBuilder
 from qgait.export.tosa_flatbuffer import to_bytes
 from qgait.export.tosa_forms import AS_IT_STANDS, COLUMNS, PLAIN, TURNED, Form, formed
 from qgait.export.tosa_power import power_pool
 from qgait.export.tosa_windows import window
 
-UNCHANGED = Requant(np.array([2**30], np.int32), np.array([30], np.int8))
 CODES = Tensor("codes", (), np.ones((), np.float32))
 
 
@@ -24,7 +23,7 @@ def segment_bytes(graph: Graph, segment: Segment, form: Form = AS_IT_STANDS) -> 
 
     Inputs are the segment's inputs, and behind them the running maxima so far (``NAME_before``). ``form`` chooses
     between equal ways to write what is inside; inputs and outputs, and all codes, are the same in each.
-    Raises QgaitError when tosa-tools is missing or an accumulator does not fit.
+    Raises QgaitError when tosa-tools is missing, or an addition scales by less than TOSA can (see docs/integers.md).
     """
     b = TosaBuilder()
     for name in segment.inputs:

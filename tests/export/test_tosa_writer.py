@@ -12,9 +12,11 @@ import pytest
 from conv_cases import CASES, ConvCase
 from example_graphs import gaitbase_graph, gaitset_graph, parts_graph, temporal_graph, tiny_graph
 from graph_builder import GraphBuilder, silhouettes
+from graph_edits import with_op
 from parity import assert_codes_equal
 
-from qgait.export.graph import Graph
+from qgait.errors import QgaitError
+from qgait.export.graph import Add, Graph, Requant
 from qgait.export.segments import BEFORE, Segment, segment_of
 from qgait.export.tosa_writer import clip_bytes, segment_bytes
 from qgait.runtime import reference
@@ -78,6 +80,22 @@ def test_a_convolution_and_what_follows(case: ConvCase) -> None:
     assert list(found) == [graph.output]
     np.testing.assert_array_equal(found[graph.output][0], codes[graph.output])
     assert found[graph.output].dtype == np.int8
+
+
+def test_a_sum_that_scales_by_too_little_is_refused() -> None:
+    """Unequal factors are written 2**5 times as large, and the shift with them."""
+    b = GraphBuilder(0, 16, 12)
+    x = b.conv("silhouette", 8, 3)
+    b.add(b.conv(x, 8, 1, zero_point=7), x)
+    op = b.ops[-1]
+    assert isinstance(op, Add) and op.factors[0] != op.factors[1]
+    for shift, factors in ((57, op.factors), (62, (3, 3))):
+        requant = Requant(op.requant.multiplier, np.full(1, shift, np.int8))
+        graph = with_op(b.graph("case"), op.name, requant=requant, factors=factors)
+        assert segment_bytes(graph, segment_of(graph, graph.ops[-1:], "case"))
+    graph = with_op(b.graph("case"), op.name, requant=Requant(op.requant.multiplier, np.full(1, 58, np.int8)))
+    with pytest.raises(QgaitError, match=rf"{op.name} scales its sum by less than 2\*\*-26"):
+        segment_bytes(graph, segment_of(graph, graph.ops[-1:], "case"))
 
 
 def halves(graph: Graph) -> tuple[Segment, Segment]:
