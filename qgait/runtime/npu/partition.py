@@ -25,10 +25,12 @@ Unit = Segment | Op
 
 ALONE = Stay(
     "between windows it would be a command stream without multiply-accumulates",
-    "nothing is wrong: handing its tensors over would cost more than the work.",
+    "leave it there: handing its tensors over would cost more than the work.",
 )
-MAXIMUM = Stay("the host takes the running maximum faster, by the estimates", "nothing is wrong.")
-HEAD = Stay("the host computes the head faster, by the estimates", "nothing is wrong.")
+MAXIMUM = Stay(
+    "the host takes the running maximum faster, by the estimates", "--no-host-fallback brings it to the NPU."
+)
+HEAD = Stay("the host computes the head faster, by the estimates", "--no-host-fallback brings it to the NPU.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,163 @@
+"""``qgait compile --target ethos-...``: command streams for the NPU, a library for its host, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qgait.commands.npu_options import NpuOptions
+from qgait.commands.output import Report, console, notes, table
+from qgait.errors import QgaitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qgait.export.graph import Graph
+    from qgait.runtime.bundle import Bundle
+    from qgait.runtime.npu.accelerators import NpuTarget
+    from qgait.runtime.npu.estimate import Estimate
+    from qgait.runtime.npu.plan import NpuPlan
+    from qgait.runtime.npu.proof import Proof
+    from qgait.runtime.npu.vela import VelaOptions
+    from qgait.runtime.targets import Target
+
+KIB = 1024
+
+
+def checked(accelerator: NpuTarget, options: NpuOptions, trace: bool) -> tuple[VelaOptions, Target]:
+    """What Vela is told and the core beside the NPU; QgaitError before any work is done."""
+    from qgait.runtime.npu import system
+    from qgait.runtime.npu.vela import VelaOptions
+    from qgait.runtime.targets import find
+
+    if trace:
+        raise QgaitError(
+            f"--trace needs a program, and a bundle for {accelerator.name} is linked into the board's firmware.",
+            "leave --trace out; qgait verify --runtime npu names the first layer that differs.",
+        )
+    if options.host == "host":
+        raise QgaitError(f"--host host is this machine, not the core beside {accelerator.name}.", "name an ARM target.")
+    _ = options.sram_bytes
+    return system.checked(VelaOptions(options.system_config, options.memory_mode), accelerator), find(
+        options.host or accelerator.host
+    )
+
+
+def compile_npu(
+    graph: Graph,
+    accelerator: NpuTarget,
+    vela: VelaOptions,
+    core: Target,
+    options: NpuOptions,
+    out: Path,
+    clips: list[NDArray[np.uint8]],
+    report: Report,
+) -> tuple[NpuPlan, Bundle, Proof]:
+    """Cuts, compiles, writes the bundle ``out`` and proves what can be proved here."""
+    from qgait.runtime.npu.bundle_writer import write
+    from qgait.runtime.npu.plan import plan
+    from qgait.runtime.npu.proof import prove
+
+    made = plan(graph, accelerator, core, vela, options.sram_bytes, not options.no_host_fallback, report)
+    bundle = write(made, out, clips, report)
+    return made, bundle, prove(bundle, made, report)
+
+
+def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, Any]:
+    """Prints the tables; answers the same facts for ``--json``."""
+    from qgait.runtime.npu.estimate import estimate
+
+    graph, npu, memory = plan.graph, bundle.npu, bundle.manifest["memory"]
+    assert npu is not None
+    found = estimate(npu)
+    on_npu = [op for segment in plan.partition.segments for op in segment.ops]
+    share = sum(map(graph.macs_of, on_npu)) / max(sum(map(graph.macs_of, graph.ops)), 1)
+    streams_table(found, f"{graph.model} {graph.bits} on {found.accelerator}")
+    for line in _choices(npu["choices"]):
+        console.print(line, markup=False, soft_wrap=True)
+    for line in staying_lines(npu["host"]):
+        console.print(line, style="dim", markup=False, soft_wrap=True)
+    rows = [
+        ("host", plan.host.description),
+        ("operators on the NPU", f"{len(on_npu)} of {len(graph.ops)}, {share:.1%} of the MACs"),
+        ("kernels on the host", sum("symbol" in kernel for kernel in bundle.manifest["kernels"])),
+        ("code and weights of the library", f"{bundle.library_bytes / KIB:,.0f} KiB"),
+        ("arena, with the NPU's working memory", f"{memory['arena_bytes'] / KIB:,.0f} KiB"),
+        ("kept from frame to frame", f"{memory['state_bytes'] / KIB:,.0f} KiB"),
+        ("self-test", f"{proof.codes} codes equal"),
+    ]
+    table(f"{graph.model} {graph.bits}: {out}", ("compiled for", found.accelerator), rows)
+    for sentence in proof.sentences:
+        console.print(sentence, style="dim", markup=False, soft_wrap=True)
+    if proof.why_not is not None:
+        notes.print("The library of the host did not run here.", style="bold yellow", markup=False)
+    return {
+        "target": found.accelerator,
+        "host": plan.host.name,
+        "model": graph.model,
+        "bits": graph.bits,
+        **found.to_dict(),
+        "operators": len(graph.ops),
+        "operators_on_npu": len(on_npu),
+        "macs_on_npu": share,
+        "choices": npu["choices"],
+        "operators_on_host": npu["host"],
+        "library_bytes": bundle.library_bytes,
+        "arena_bytes": memory["arena_bytes"],
+        "state_bytes": memory["state_bytes"],
+        "macs_per_frame": bundle.manifest["macs"]["frame"],
+        "macs_per_embedding": bundle.manifest["macs"]["embedding"],
+        "selftest": {"codes": proof.codes, "streams": proof.interpreted, "library": proof.emulated},
+    }
+
+
+def streams_table(found: Estimate, title: str) -> None:
+    """Prints Vela's estimate of every command stream, and the sums."""
+    from qgait.runtime.npu.estimate import CLIP
+
+    used = [memory for memory in ("sram", "dram", "flash") if getattr(found, memory)]
+    sizes = {memory: [f"{getattr(of, memory) / KIB:,.0f}" for of in (*found.streams, found)] + [""] for memory in used}
+    rows: list[tuple[object, ...]] = [
+        (
+            stream.name,
+            _moments(stream.phase, stream.stride),
+            stream.operators,
+            f"{stream.cycles:,}",
+            f"{stream.milliseconds:.3f}",
+            f"{stream.share:.1%}",
+        )
+        for stream in found.streams
+    ]
+    rows.append(("together", "a frame", "", f"{found.frame_cycles:,.0f}", f"{found.frame_milliseconds:.3f}", ""))
+    rows.append(("", f"{CLIP} frames and an embedding", "", "", f"{found.clip_milliseconds:.3f}", ""))
+    columns = ("stream", "runs", "operators", "cycles", "ms", "of peak", *(f"{memory.upper()} KiB" for memory in used))
+    table(
+        f"{title}: Vela's estimate ({found.system_config}, {found.memory_mode})",
+        columns,
+        [(*row, *(sizes[memory][i] for memory in used)) for i, row in enumerate(rows)],
+    )
+
+
+def _moments(phase: str, stride: int) -> str:
+    if phase == "clip":
+        return "an embedding"
+    return "a frame" if stride == 1 else f"{stride} frames"
+
+
+def _choices(choices: Iterable[dict[str, Any]]) -> list[str]:
+    return [
+        f"{choice['what']}: the NPU would take {choice['npu_ms']:.3f} ms, the host {choice['host_ms']:.3f} ms, "
+        f"by estimates; the {'NPU' if choice['place'] == 'npu' else 'host'} does it."
+        for choice in choices
+    ]
+
+
+def staying_lines(operators: Iterable[dict[str, str]]) -> list[str]:
+    """Operators on the host, reason and fix; those with one reason in one line."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for facts in operators:
+        name = f"{facts['operator']} ({facts['kind']})"
+        grouped.setdefault((facts["reason"], facts["fix"]), []).append(name)
+    return [f"On the host: {', '.join(names)}: {reason}. Fix: {fix}" for (reason, fix), names in grouped.items()]
