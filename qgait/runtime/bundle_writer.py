@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.runtime import part_memory
 from qgait.runtime.bundle import MANIFEST, TRACER, Bundle, program_name, read_manifest, sign
 from qgait.runtime.bundle_manifest import manifest
 from qgait.runtime.glue import glue
@@ -70,6 +71,7 @@ def write_program(
             linker = Linker(program.target, Path(work))
             linker.archive(sources, kernels, folder)
             flash = linker.read_only_bytes()
+            part_memory.check(program.target, flash, memory.arena_bytes)
             beside = {} if npu is None else {"npu": npu(folder)}
             if program.target.board is None and npu is None:
                 linker.shared(folder)

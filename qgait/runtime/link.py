@@ -86,7 +86,9 @@ class Linker:
         files = [*sources, DEVICE / "system_semihosting.c"]
         compiled = [self._compile(file, f"-I{headers}", f"-I{DEVICE}") for file in files]
         memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
-        self._link(out, "-nostdlib", f"-Wl,-T,{script}", *compiled, *objects, memory)
+        # nothing is paged in here, so the file needs no gaps
+        flags = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,-z,max-page-size=64"]
+        self._link(out, *flags, *compiled, *objects, memory)
 
     def _objects(self) -> list[Path]:
         return [self.work / name for name in ("glue.o", "kernels.o", "weights.o")]

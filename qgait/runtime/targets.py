@@ -23,6 +23,7 @@ class Target:
     ``isa`` names the convolution kernels. ``zig_target`` is a static Linux ABI, ``qemu`` the command in front of a
     program that runs it on another host (None where the code runs on this machine).
     A target with a ``board`` has no operating system: its programs are for that board of boards.py, which QEMU has.
+    ``flash_bytes`` and ``ram_bytes`` of a ``part`` are what a network has to fit into (part_memory.py); None: anything.
     """
 
     name: str
@@ -36,6 +37,9 @@ class Target:
     qemu: tuple[str, ...] | None
     zig_cpu: str | None = None
     board: str | None = None
+    part: str | None = None
+    flash_bytes: int | None = None
+    ram_bytes: int | None = None
 
     @property
     def zig_flags(self) -> tuple[str, ...]:
@@ -161,7 +165,7 @@ def find(name: str) -> Target:
         raise QgaitError(
             f"{name} is an NPU, and this takes a processor.", f"name the one beside it, such as {accelerator.host}."
         )
-    known = ["host", *(target.name for target in (*_BOARDS, *NPU_TARGETS))]
+    known = ["host", *(target.name for target in _BOARDS), *(target.name for target in NPU_TARGETS)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
     raise QgaitError(
         f"There is no target called '{name}'.", f"did you mean '{near}'? `qgait targets` lists every target."

@@ -51,9 +51,8 @@ def row_kernel(
     conv = group.conv
     assert conv is not None
     source, made = graph.tensors[conv.inputs[0]], graph.tensors[conv.output]
-    ring: Ring | Columns = Ring.of(conv, source, made, dtype, tile.step)
-    if columns:
-        ring = Columns.of(ring, made, tile.step)
+    by_rows = Ring.of(conv, source, made, dtype, tile.step)
+    ring = Columns.of(by_rows, made, tile.step) if columns else by_rows
     flat = conv.weight.reshape(len(conv.weight), ring.runs, -1)
     weight = np.zeros((*flat.shape[:2], ring.run), np.int8)
     weight[:, :, : flat.shape[2]] = flat

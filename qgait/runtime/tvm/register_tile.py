@@ -87,8 +87,8 @@ class Rescaling:
     def codes(self, sums: PrimExpr, first: Index, lanes: int) -> PrimExpr:
         """Int8 codes of the sums of channels ``first`` and up."""
         if self.short_rows:
-            rows = [load(row, first, lanes) for row in self.short_rows]
-            rounded = rescaled(sums, *rows) if self.isa == "mve" else _high_half(sums, *rows, lanes)
+            m, n, *rise = (load(row, first, lanes) for row in self.short_rows)
+            rounded = rescaled(sums, m, n, *rise) if self.isa == "mve" else _high_half(sums, m, n, lanes)
             return clipped(rounded + splat(self.made.zero_point, "int32", lanes), self.made, lanes)
         multiplier, shift = load(self.multiplier, first, lanes), load(self.shift, first, lanes)
         if self.isa not in LONG_PRODUCT:
