@@ -87,6 +87,15 @@ def with_register(compiled: CompiledSegment, register: str, value: int, which: i
     return replace(compiled, command_stream=words.tobytes())
 
 
+def with_word(compiled: CompiledSegment, name: str, word: int) -> CompiledSegment:
+    """Another word where the stream first has a command (of one word) called ``name``."""
+    words = np.frombuffer(compiled.command_stream, "<u4").copy()
+    body = read_header(compiled.command_stream)[1]
+    position = next(command.position for command in commands(body) if command.name == name)
+    words[len(words) - len(body) + position] = word
+    return replace(compiled, command_stream=words.tobytes())
+
+
 def with_words(compiled: CompiledSegment, *words: int, before: int = 0) -> CompiledSegment:
     """More words in front of word ``before`` of the commands; the header's length is put right."""
     all_words = np.frombuffer(compiled.command_stream, "<u4").tolist()

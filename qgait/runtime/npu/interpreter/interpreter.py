@@ -20,6 +20,7 @@ from qgait.runtime.npu.interpreter.weights import WeightReader
 Codes = NDArray[np.int8]
 CORE_MACS = 256  # of the largest core: a U65 with 512 has two
 SMALL_SHRAM = 16 * 1024  # parts with less have no memory of their own for tables: accumulators overwrite them
+COPIES_AT_ONCE = {"u55": 1, "u65": 2}
 INSIDE = 8  # the bit of a DMA region that names the accelerator's own memory
 
 
@@ -43,6 +44,7 @@ class Interpreter:
             memory.write(port.region, port.offset, _checked(inputs, port))
         for operation in self.operations:
             self._execute(operation, memory)
+        memory.finish_copies()
         return {
             port.name: memory.read(port.region, port.offset, port.shape, np.int8) for port in self._compiled.outputs
         }
@@ -58,20 +60,27 @@ class Interpreter:
 
     def _execute(self, operation: Operation, memory: Memory) -> None:
         registers = operation.registers
-        if operation.kind == "DMA_START":
-            _dma(registers, memory)
-            return
+        match operation.kind:
+            case "DMA_START":
+                memory.finish_copies(COPIES_AT_ONCE[self.device.product] - 1)
+                _start_copy(registers, memory)
+            case "DMA_WAIT":
+                memory.finish_copies(operation.mode & 0xF)
+            case _:
+                self._compute(operation.kind, operation.mode, registers, memory)
+
+    def _compute(self, kind: str, mode: int, registers: Registers, memory: Memory) -> None:
         if registers.get("PARALLEL_MODE", 0) != self._cores - 1:
             raise not_modelled(f"NPU_SET_PARALLEL_MODE {registers.get('PARALLEL_MODE', 0)} on {self.device.macs} MACs")
         if self.device.shram <= SMALL_SHRAM and not uses_table(registers):
             memory.forget(SHRAM, table_start(memory))
-        match operation.kind:
+        match kind:
             case "CONV" | "DEPTHWISE":
-                convolution(registers, memory, self._reader, operation.kind == "DEPTHWISE")
+                convolution(registers, memory, self._reader, kind == "DEPTHWISE")
             case "POOL":
-                pool(registers, memory, operation.mode)
+                pool(registers, memory, mode)
             case _:
-                elementwise(registers, memory, operation.mode)
+                elementwise(registers, memory, mode)
 
 
 def run(compiled: CompiledSegment, inputs: dict[str, Codes]) -> dict[str, Codes]:
@@ -79,14 +88,14 @@ def run(compiled: CompiledSegment, inputs: dict[str, Codes]) -> dict[str, Codes]
     return Interpreter(compiled).run(inputs)
 
 
-def _dma(registers: Registers, memory: Memory) -> None:
+def _start_copy(registers: Registers, memory: Memory) -> None:
     ends = []
     for name in ("DMA0_SRC", "DMA0_DST"):
         region = f"{name}_REGION"
         if registers[region] >> INSIDE + 1:
             raise not_modelled(f"NPU_SET_{region} {registers[region]:#06x}: a copy in two or three dimensions")
         ends.append((SHRAM if registers.bits(region, INSIDE) else registers.bits(region, 0, 3), registers[name]))
-    memory.copy(ends[0], ends[1], registers["DMA0_LEN"])
+    memory.start_copy(ends[0], ends[1], registers["DMA0_LEN"])
 
 
 def _checked(inputs: dict[str, Codes], port: Port) -> Codes:

@@ -29,8 +29,8 @@ READ = frozenset(
 )
 # Where buffers lie inside the accelerator and how far operations may overlap: no influence on what is computed.
 TIMING = frozenset({"OFM_BLK_WIDTH_M1", "OFM_BLK_HEIGHT_M1", "IFM_IB_END", "IFM2_IB_START", "AB_START", "BLOCKDEP"})
-WAITS = frozenset({"DMA_WAIT", "KERNEL_WAIT"})  # operations run one after the other here
-WORK = frozenset({"CONV", "DEPTHWISE", "POOL", "ELEMENTWISE", "DMA_START"})
+WORK = frozenset({"CONV", "DEPTHWISE", "POOL", "ELEMENTWISE", "DMA_START", "DMA_WAIT"})
+SKIPPED = frozenset({"KERNEL_WAIT", "STOP"})  # but for copies, operations run one after the other here
 
 
 class Registers:
@@ -82,5 +82,5 @@ def operations(words: Sequence[int]) -> Iterator[Operation]:
             values[command.name] = command.value
         elif command.name in WORK:
             yield Operation(command.name, command.value, Registers(values), command.position)
-        elif command.name not in WAITS and command.name != "STOP":
+        elif command.name not in SKIPPED:
             raise not_modelled(f"NPU_OP_{command.name} at word {command.position}")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qgait.runtime.npu.interpreter.errors import broken, not_modelled
 from qgait.runtime.npu.interpreter.memory import Memory
 from qgait.runtime.npu.interpreter.registers import Registers
+from qgait.runtime.npu.interpreter.weight_stream import decompressed
 
 INPUTS_AT_ONCE = 8  # input channels of a group
 LARGEST_PIECE = 8  # rows and columns of a kernel that are worked on together
@@ -119,13 +120,6 @@ class WeightReader:
         if (content, order) not in self._known:
             self._known[content, order] = arranged(decompressed(content), order)
         return self._known[content, order]
-
-
-def decompressed(content: bytes) -> NDArray[np.int16]:
-    """The numbers of a weight stream, by the decoder in Vela's package."""
-    from ethosu import mlw_codec
-
-    return np.array(mlw_codec.decode(bytearray(content)), np.int16)
 
 
 def arranged(stream: NDArray[np.int16], order: WeightOrder) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from qgait.runtime.npu.interpreter.command_stream import Command, commands, read
 from qgait.runtime.npu.interpreter.elementwise import ADD
 from qgait.runtime.npu.interpreter.registers import Registers
 from qgait.runtime.npu.interpreter.scaling import DBL, NATURAL, RECORD
-from qgait.runtime.npu.interpreter.weights import decompressed
+from qgait.runtime.npu.interpreter.weight_stream import decompressed
 
 
 def convolutions(compiled: CompiledSegment) -> list[Registers]:
@@ -26,7 +26,7 @@ def assert_noticed(altered: CompiledSegment) -> None:
 def test_the_stream_as_it_is() -> None:
     segment, compiled = tiny_frame()
     assert differing(tiny_graph(), segment, compiled) == 0
-    assert {step.kind for step in steps(compiled)} == {"DMA_START", "CONV", "POOL", "ELEMENTWISE"}
+    assert {step.kind for step in steps(compiled)} == {"DMA_START", "DMA_WAIT", "CONV", "POOL", "ELEMENTWISE"}
 
 
 def test_one_weight_with_one_bit_flipped() -> None:

@@ -15,7 +15,7 @@ from qgait.runtime.npu.vela import VelaOptions, compile_segment
 
 def rolling_buffers(made: list[Operation]) -> int:
     """Operations that read a map which continues at the top of its buffer."""
-    return sum(step.kind != "DMA_START" and step.registers["IFM_BASE2"] > 0 for step in made)
+    return sum(not step.kind.startswith("DMA") and step.registers["IFM_BASE2"] > 0 for step in made)
 
 
 def copied_weights(made: list[Operation]) -> int:

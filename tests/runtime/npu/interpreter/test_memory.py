@@ -58,17 +58,31 @@ def test_padding_between_bricks_is_never_read() -> None:
     memory, made = working_memory(), a_map(True, heights=(9, 9), width=9)
     made.write(memory, np.zeros((1, 1, 17), np.int8))
     made.read(memory, (1, 1, 17))
-    with pytest.raises(QgaitError, match="that nothing was written to"):
+    with pytest.raises(QgaitError, match="where nothing was written"):
         made.read(memory, (1, 1, 18))
 
 
 def test_a_copy_takes_along_what_was_never_written() -> None:
     memory = working_memory()
     memory.write(1, 0, np.arange(4, dtype=np.uint8))
-    memory.copy((1, 2), (1, 100), 4)
+    memory.start_copy((1, 2), (1, 100), 4)
+    memory.finish_copies()
     np.testing.assert_array_equal(memory.read(1, 100, (2,)), [2, 3])
-    with pytest.raises(QgaitError, match="that nothing was written to"):
+    with pytest.raises(QgaitError, match="where nothing was written"):
         memory.read(1, 100, (3,))
+
+
+def test_copies_end_in_their_order() -> None:
+    memory = working_memory()
+    memory.write(1, 0, np.arange(4, dtype=np.uint8))
+    for target in (100, 200):
+        memory.start_copy((1, 0), (1, target), 4)
+    memory.finish_copies(1)
+    np.testing.assert_array_equal(memory.read(1, 100, (4,)), range(4))
+    with pytest.raises(QgaitError, match="or a copy still writes"):
+        memory.read(1, 200, (4,))
+    memory.finish_copies()
+    np.testing.assert_array_equal(memory.read(1, 200, (4,)), range(4))
 
 
 def test_what_lies_outside_is_refused() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from example_graphs import tiny_graph
-from npu_streams import differing, npu, tiny_frame, with_register, with_words
+from npu_streams import differing, npu, steps, tiny_frame, with_register, with_word, with_words
 
 from qgait.errors import QgaitError
 from qgait.runtime.npu.compiled_segment import CompiledSegment
@@ -15,6 +15,7 @@ from qgait.runtime.npu.interpreter.interpreter import Interpreter
 from qgait.runtime.npu.runtime import require_interpreted
 
 SET_DMA0_SIZE0, OP_PMU_MASK, NOWHERE = 0x0132, 0x0013, 0x0099
+KERNEL_WAIT = 0x0012
 
 
 def refusal(compiled: CompiledSegment) -> str:
@@ -50,9 +51,9 @@ def test_another_command(word: int, said: str) -> None:
         ("IFM_BASE0", 1 << 20, "of region 1, which has"),
         ("OPB_SCALE", 16384, "NPU_SET_OPB_SCALE, which is lost"),
         ("DMA0_DST_REGION", 1 << 9 | 1, "a copy in two or three dimensions"),
-        ("DMA0_DST_REGION", 0, "writes to the constant region 0"),
+        ("DMA0_DST_REGION", 0, "writes to region 0, which is constant"),
         ("SCALE_LENGTH", 16, "16 bytes of scales for 8 channels"),
-        ("WEIGHT_LENGTH", 16, "weights where its registers ask for"),
+        ("WEIGHT_LENGTH", 16, "weights that cannot be decompressed"),
         ("IFM_PAD_TOP", 40, "pads more than its kernel sees"),
     ],
 )
@@ -62,16 +63,19 @@ def test_another_value(register: str, value: int, said: str) -> None:
 
 def test_reading_what_nothing_wrote() -> None:
     compiled = tiny_frame()[1]
-    moved = with_register(compiled, "OFM_BASE0", compiled.scratch[1] - 2048)
-    assert "that nothing was written to" in refusal(moved)
+    first = next(step.registers["OFM_BASE0"] for step in steps(compiled) if step.kind == "CONV")
+    moved = with_register(compiled, "OFM_BASE0", first - 16 if first else 16)  # by one pixel
+    assert "where nothing was written" in refusal(moved)
+
+
+def test_a_copy_that_is_not_waited_for() -> None:
+    assert "from byte 22528 on, where nothing was written or a copy still writes" in refusal(
+        with_word(tiny_frame()[1], "DMA_WAIT", KERNEL_WAIT)
+    )
 
 
 def test_a_register_that_was_never_set() -> None:
-    stream = tiny_frame()[1].command_stream
-    words = np.frombuffer(stream, "<u4").copy()
-    padding = next(i for i, word in enumerate(words) if word & 0xFFFF == 0x0100)  # NPU_SET_IFM_PAD_TOP
-    words[padding] = words[padding + 1]
-    altered = replace(tiny_frame()[1], command_stream=words.tobytes())
+    altered = with_word(tiny_frame()[1], "IFM_PAD_TOP", KERNEL_WAIT)
     assert "without having set NPU_SET_IFM_PAD_TOP" in refusal(altered)
 
 
