@@ -10,6 +10,7 @@ from __future__ import annotations
 from qgait.export.graph import Conv2d, Graph, Op, Table
 from qgait.export.segments import Segment
 from qgait.export.tosa_forms import Form, can_turn, side_by_side, unseen
+from qgait.export.tosa_writer import segment_bytes
 from qgait.runtime.npu.accelerators import NpuTarget
 
 # rows and columns of the micro blocks of each family, by MACs a cycle
@@ -26,8 +27,14 @@ MICRO_BLOCKS = {
 }
 EXCHANGE = {"u55": 3 / 8, "u65": 1.0, "u85": 3 / 4}  # cycles a byte that exchanging rows and columns takes
 BRICK = 16  # channels that maps are stored in
+SRAM_MAP = 100 * 1024  # bytes of a map that U65 and U85 find a place for in 384 kB of SRAM
 KERNEL_STEP = 4  # kernel elements at once
 AT_ONCE = 2  # columns of a first convolution
+
+
+def tosa_for(graph: Graph, segment: Segment, accelerator: NpuTarget) -> bytes:
+    """The TOSA file of ``segment`` that is compiled for ``accelerator``."""
+    return segment_bytes(graph, segment, form_for(graph, segment, accelerator))
 
 
 def form_for(graph: Graph, segment: Segment, accelerator: NpuTarget) -> Form:
@@ -43,7 +50,8 @@ def form_for(graph: Graph, segment: Segment, accelerator: NpuTarget) -> Form:
         if narrow and accelerator.family != "u85" and _steps(side_by_side(op, AT_ONCE)) < _steps(op):
             columns |= dict.fromkeys([op.name, *_tables(graph, segment, op)], AT_ONCE)
         # a slice of a map keeps it from being stored in bricks, which costs nothing in SRAM and much in DRAM
-        if accelerator.family != "u55" and _slices(op, height, width):
+        in_dram = accelerator.family != "u55" and height * width * channels > SRAM_MAP
+        if in_dram and _slices(op, height, width):
             overhang.add(op.name)
     return Form(flipped, columns, frozenset(overhang))
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.segments import BEFORE, Segment
-from qgait.export.tosa_writer import segment_bytes
 from qgait.runtime.clips import require_clip
 from qgait.runtime.npu.accelerators import NpuTarget
 from qgait.runtime.npu.compiled_segment import CompiledSegment
+from qgait.runtime.npu.forms import tosa_for
 from qgait.runtime.npu.interpreter.interpreter import Interpreter
 from qgait.runtime.npu.partition import Partition, partition
 from qgait.runtime.npu.vela import VelaOptions, compile_segment
@@ -57,7 +57,7 @@ class NpuRuntime:
         made = partition(graph, accelerator)
         compiled: dict[str, CompiledSegment] = {}
         for segment in made.segments:
-            tosa = segment_bytes(graph, segment)
+            tosa = tosa_for(graph, segment, accelerator)
             compiled[segment.name] = compile_segment(tosa, accelerator, VelaOptions(), segment.name)
             if report is not None:
                 report(f"Vela, {accelerator.name}", len(compiled), len(made.segments))

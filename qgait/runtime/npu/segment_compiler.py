@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph, Op
 from qgait.export.segments import Segment, segment_of
-from qgait.export.tosa_writer import segment_bytes
 from qgait.runtime.npu.accelerators import NpuTarget
 from qgait.runtime.npu.compiled_segment import CompiledSegment
+from qgait.runtime.npu.forms import tosa_for
 from qgait.runtime.npu.limits import Stay
 from qgait.runtime.npu.vela import Strategy, VelaError, VelaOptions, compile_segment, compile_tflite
 
@@ -19,6 +19,8 @@ LADDER: tuple[tuple[tuple[Strategy, float], ...], ...] = (
     (("Performance", 1), ("Size", 1)),
     (("Performance", 0.75), ("Performance", 0.5), ("Performance", 0)),
 )
+WAITING = 1 / 3  # of all cycles, the share of flash from which on a second schedule is tried
+TIGHTER = 0.9  # of the SRAM that the first one takes
 
 
 class SramError(QgaitError):
@@ -74,12 +76,12 @@ class SegmentCompiler:
     def _made(self, segment: Segment) -> Made:
         key = tuple(op.name for op in segment.ops)
         if key not in self._known:
-            self._known[key] = self._within_budget(segment_bytes(self.graph, segment), segment.name)
+            self._known[key] = self._within_budget(tosa_for(self.graph, segment, self.accelerator), segment.name)
         return self._known[key]
 
     def _within_budget(self, tosa: bytes, name: str) -> Made:
         if self.sram is None:
-            return self._try(tosa, self.options, name)
+            return self._fastest(tosa, name)
         tried = []
         for strategies in LADDER:
             for optimise, share in strategies:
@@ -97,13 +99,23 @@ class SegmentCompiler:
             )
         return min(fitting, key=lambda made: made.compiled.figures.cycles)
 
+    def _fastest(self, tosa: bytes, name: str) -> Made:
+        """Where weights take long to come from flash, Vela often finds a faster schedule in a little less SRAM."""
+        made = self._try(tosa, self.options, name)
+        figures = made.compiled.figures
+        waits = figures.access_cycles["off_chip_flash"] > WAITING * figures.cycles
+        if not waits or self.options.arena_cache is not None:
+            return made
+        tighter = replace(self.options, arena_cache=int(TIGHTER * figures.sram))
+        return min(made, self._try(tosa, tighter, name), key=lambda made: made.compiled.figures.cycles)
+
     def _try(self, tosa: bytes, options: VelaOptions, name: str) -> Made:
         return Made(tosa, options, compile_segment(tosa, self.accelerator, options, name))
 
     def _refusal(self, op: Op) -> Stay | None:
         alone = segment_of(self.graph, (op,), "alone")
         try:
-            compile_segment(segment_bytes(self.graph, alone), self.accelerator, self.options, "alone")
+            compile_segment(tosa_for(self.graph, alone, self.accelerator), self.accelerator, self.options, "alone")
         except VelaError as error:
             return Stay(f"Vela does not take it: {error.reason}", "change the layer, or choose another accelerator.")
         return None

@@ -13,6 +13,7 @@ from qgait.export.segments import BEFORE, Segment, segment_of
 from qgait.export.tosa_forms import AS_IT_STANDS, Form
 from qgait.export.tosa_writer import segment_bytes
 from qgait.runtime import reference
+from qgait.runtime.npu import forms
 from qgait.runtime.npu.accelerators import NPU_TARGETS
 from qgait.runtime.npu.compiled_segment import CompiledSegment
 from qgait.runtime.npu.forms import form_for
@@ -59,7 +60,9 @@ def test_first_convolutions_compute_two_columns_where_that_saves_steps() -> None
     assert form_for(graph, frame_of(graph), TARGETS["ethos-u55-128"]) == AS_IT_STANDS
 
 
-def test_maps_in_dram_are_not_sliced() -> None:
+def test_large_maps_are_not_sliced_where_they_lie_in_dram(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any(chosen(12, name).overhang for name in TARGETS)
+    monkeypatch.setattr(forms, "SRAM_MAP", 16 * 12 * 32 - 1)
     for name, target in TARGETS.items():
         assert bool(chosen(12, name).overhang) == (target.family != "u55")
 
