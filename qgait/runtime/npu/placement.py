@@ -1,7 +1,7 @@
 """Which tensors lie in the scratch memory of an NPU's run from the start, so that nothing copies them in or out.
 
-That memory is one piece as long as any tensor in it is needed. So only tensors do that pass straight between the run
-and kernels around it: two runs never need theirs at the same time.
+That memory is one piece as long as any tensor in it is needed. Only so many tensors do that two runs never need theirs
+at the same step: a run's memory may be the next one's.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ def placed(steps: Sequence[Step], kept: Collection[str], views: Mapping[str, Vie
     last = {name: at for at, step in enumerate(steps) for name in step.inputs}
     runs = [at for at, step in enumerate(steps) if isinstance(step, NpuCall)]
     found: dict[str, View] = {}
-    for at in runs:
+    end = -1  # the last step that needs the memory of an earlier run
+    for at, following in zip(runs, [*runs[1:], len(steps) + 1], strict=False):  # nothing follows where no run is
         step = steps[at]
         assert isinstance(step, NpuCall)
         for name in step.inputs:
-            straight = name in made and not any(made[name] <= other < at for other in runs)
-            if name not in taken and straight and last[name] == at:
+            if name not in taken and name in made and made[name] > end and last[name] == at:
                 found[name] = View(step.symbol, step.input_port(name).offset)
+        end = at
         for name in step.outputs:
-            straight = not any(at < other <= last.get(name, len(steps)) for other in runs)
-            if name not in taken and straight:
+            until = last.get(name, len(steps))
+            if name not in taken and until < following:
                 found[name] = View(step.symbol, step.output_port(name).offset)
+                end = max(end, until)
     return found

@@ -29,7 +29,7 @@ from qgait.runtime.npu.bundle_writer import calls
 from qgait.runtime.npu.compiled_segment import CompiledSegment
 from qgait.runtime.npu.interpreter.interpreter import Interpreter
 from qgait.runtime.npu.plan import NpuPlan
-from qgait.runtime.npu.stand_in import Codes, Run, StandIn, by_reference
+from qgait.runtime.npu.stand_in import Codes, Run, StandIn, build, by_reference
 from qgait.runtime.targets import host
 
 REPLAY, RUNS = "npu_replay.c", "npu.runs"
@@ -105,8 +105,9 @@ def _library(plan: NpuPlan, run: Run) -> StandIn:
 
     runs = calls(plan)
     program = lowering.lower(plan.graph, host(), runs)
-    sources = glue(program, memory_plan(program))
-    return StandIn(sources, emit.emit_object(program.kernels, program.target), plan.graph, runs, run)
+    sources, kernels = glue(program, memory_plan(program)), emit.emit_object(program.kernels, program.target)
+    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
+        return StandIn(build(sources, kernels, Path(folder)), plan.graph, runs, run)
 
 
 def _play(bundle: Bundle, library: StandIn, number: int) -> int:

@@ -8,7 +8,6 @@ to survive gives wrong codes.
 from __future__ import annotations
 
 import ctypes
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -32,23 +31,26 @@ SPOILED = 0x5A
 _Runner = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_char_p), ctypes.POINTER(ctypes.c_int8))
 
 
+def build(sources: Glue, kernels: bytes, folder: Path) -> Path:
+    """The shared library of a program for this machine: its generated C and its object file, linked in ``folder``."""
+    linker = Linker(host(), folder)
+    linker.archive(sources, kernels, folder)
+    linker.shared(folder, "npu_double.c")
+    return folder / "libgait.so"
+
+
 class StandIn:
     """One walker at a time; ``run(compiled segment, codes by name)`` computes what the NPU would.
 
-    ``sources`` is the generated C of a program for this machine and ``kernels`` its object file.
+    ``library`` is what ``build`` made of a program for ``graph`` with the runs ``calls``; it may be gone afterwards.
     """
 
-    def __init__(self, sources: Glue, kernels: bytes, graph: Graph, calls: Sequence[NpuCall], run: Run) -> None:
+    def __init__(self, library: Path, graph: Graph, calls: Sequence[NpuCall], run: Run) -> None:
         self._graph, self._run = graph, run
         self._calls = {call.segment.name: call for call in calls}
         self._failure: Exception | None = None
-        with tempfile.TemporaryDirectory(prefix="qgait-") as work:
-            linker = Linker(host(), Path(work))
-            linker.archive(sources, kernels, Path(work))
-            linker.shared(Path(work), "npu_double.c")
-            self._library = functions(Path(work) / "libgait.so")
+        self._library = functions(library)
         self._callback = _Runner(self._answer)
-        self._library.gait_npu_stand_in(self._callback)
         self._arena = ctypes.create_string_buffer(self._library.gait_arena_size())
         self.reset()
 
@@ -59,11 +61,13 @@ class StandIn:
     def push(self, frame: NDArray[np.uint8]) -> None:
         """Takes a silhouette uint8 [H, W]."""
         pixels = np.ascontiguousarray(frame)
+        self._library.gait_npu_stand_in(self._callback)
         self._check(self._library.gait_push(self._arena, pixels.ctypes.data))
 
     def embedding(self) -> Codes:
         """Codes int8 [parts, channels] of everything pushed so far; pushing may go on."""
         codes = np.empty(self._graph.tensors[self._graph.output].shape, np.int8)
+        self._library.gait_npu_stand_in(self._callback)
         self._check(self._library.gait_embedding(self._arena, codes.ctypes.data))
         return codes
 
