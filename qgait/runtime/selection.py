@@ -13,6 +13,7 @@ from qgait.runtime.parity import Clip, Codes, Runtime
 
 Report = Callable[[str, int, int], None]
 ORT_LEVELS = ("disabled", "basic", "extended", "all")
+UNCOMPILED = ("reference", "ort")
 
 
 @dataclass
@@ -47,7 +48,7 @@ def check_names(names: Iterable[str]) -> None:
     from qgait.runtime.targets import find
 
     for name in names:
-        if name in ("reference", "ort"):
+        if name in UNCOMPILED:
             continue
         try:
             find(name)
@@ -86,3 +87,13 @@ def compiled(name: str, graph: Graph, progress: Report | None = None) -> OpenRun
     path = Path(folder.name) / "bundle"
     Bundle.write(graph, find(name), path, probe_clips(graph), trace=True, progress=progress)
     return OpenRuntime(name, Compiled(Bundle.open(path)), folder)
+
+
+def one_of_each_kind() -> list[str]:
+    """All runtimes but targets that run the same kernels on the same emulator as one before them."""
+    from qgait.runtime.targets import all_targets
+
+    kinds: dict[tuple[object, ...], str] = {}
+    for target in all_targets():
+        kinds.setdefault((target.isa, target.qemu), target.name)
+    return [*UNCOMPILED, *kinds.values()]
