@@ -5,9 +5,11 @@
 Every method starts from the same float checkpoint and the same calibration, and trains on the same batches for the same
 number of iterations with the same learning rates; only the gradient of rounding and the guidance differ. Prints rank-1
 NM / BG / CL on the test people by CASIA-B's protocol, of the simulated network and of the exported integers in ONNX
-Runtime, and how many embedding codes differ between the two; WORK_FOLDER/table.json gets the same. A run that was
-stopped is resumed when the command is repeated. Without --checkpoint and --data a tiny GaitSet is first trained on
-a few synthetic walkers: enough to see that everything works, not to compare methods.
+Runtime, and how many embedding codes differ between the two; WORK_FOLDER/table.json gets the same. Networks that look
+along time are trained and tested on frames next to each other (those in the middle of a walk at test), all others on
+frames from the whole walk. A run that was stopped is resumed when the command is repeated. Without --checkpoint and
+--data a tiny GaitSet is first trained on a few synthetic walkers: enough to see that everything works, not to compare
+methods.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from qgait.errors import QgaitError
 from qgait.models import checkpoint
 from qgait.models.backbone import Backbone, describe
 from qgait.models.registry import build
+from qgait.models.series import WINDOWS
 from qgait.quantizers.grid import Recipe
 from qgait.training.loop import CHECKPOINT, train
 from qgait.training.quantized import train_quantized
@@ -72,7 +75,7 @@ def main() -> None:
             raise QgaitError("There is no float network to begin with.", "name its checkpoint with --checkpoint.")
         model = checkpoint.load(options.checkpoint, classifier=True)
         dataset = Dataset.open(options.data, options.partition)
-    test = WalksAtTest(dataset.test, options.test_people, options.test_frames)
+    test = WalksAtTest(dataset.test, options.test_people, options.test_frames, _sees_neighbours(model))
     table = Table(options.folder / "table.json", ("bits", "method", "seed"))
     if not table.has("float", "float", 0):
         table.add(("float", "float", 0), test.of_float(model))
@@ -92,11 +95,11 @@ def _run(
     seed: int,
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    settings = _settings(method, seed, options)
+    settings = _settings(method, seed, _sees_neighbours(model), options)
     if method == CALIBRATION:  # what every other method starts from
         clips = load_clips(spread(dataset.train, settings.calibration_clips))
         network, _ = calibrate(model.name, describe(model), clips, Recipe.parse(bits))
-        return test.of_levels(network, options.int_people)
+        return test.of_levels(network, options.int_people, options.float64_people)
     out = options.folder / f"{bits}-{method.replace(', ', '-').replace(' ', '-')}-{seed}".lower()
     result = train_quantized(
         model,
@@ -107,17 +110,23 @@ def _run(
         device=options.device,
         resume=(out / QUANTIZED).exists(),
     )
-    return test.of_levels(result.network.cpu(), options.int_people) | {
+    return test.of_levels(result.network.cpu(), options.int_people, options.float64_people) | {
         "loss": round(float(np.mean(result.losses[-20:])), 4),
         "distances correlate (Spearman)": [round(result.before[1], 3), round(result.after[1], 3)],
     }
 
 
-def _settings(method: str, seed: int, options: argparse.Namespace) -> QuantizedSettings:
+def _sees_neighbours(model: Backbone) -> bool:
+    """Whether the network looks along time: frames are then those next to each other."""
+    return any(layer.kind in WINDOWS for layer in describe(model.eval()))
+
+
+def _settings(method: str, seed: int, neighbours: bool, options: argparse.Namespace) -> QuantizedSettings:
     first, second, guidance = METHODS.get(method, METHODS["LSQ"])
     iterations, rate = options.iterations, options.learning_rate
     kind, decay = options.optimizer, options.weight_decay
     soft = (1.0, 4.0) if first != "soft" else (4.0, 4.0)
+    sampling = FrameSampling(order="ordered" if neighbours else "unordered", frames=options.frames)
     return QuantizedSettings(
         stages=Stages(
             Stage(
@@ -134,7 +143,7 @@ def _settings(method: str, seed: int, options: argparse.Namespace) -> QuantizedS
                 soft,
             ),
         ),
-        batch=BatchSettings(options.people, options.clips, FrameSampling(frames=options.frames)),
+        batch=BatchSettings(options.people, options.clips, sampling),
         guidance=Guidance(weight=guidance),
         precision=options.precision,
         seed=seed,
@@ -181,6 +190,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--test-people", type=int, help="only so many of the test people")
     parser.add_argument("--int-people", type=int, help="the int level on only so many of them")
+    parser.add_argument(
+        "--float64-people",
+        type=int,
+        default=0,
+        help="the fake level in float64, compared with int, on so many of those",
+    )
     parser.add_argument("--test-frames", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)

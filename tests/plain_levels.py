@@ -25,13 +25,18 @@ def forget_inside(levels: Tensor, u: Tensor, low: int, high: int, step: Tensor) 
     return levels + error * (step / step.detach() - 1).to(levels.dtype)
 
 
+def column(step: Tensor) -> Tensor:
+    """A step of each part, [P], as [P, 1]; a single one as it is."""
+    return step.unsqueeze(-1) if step.ndim else step
+
+
 def scaled(acc: Tensor, multiplier: Tensor) -> Tensor:
     """In float64, where it is exact, unless a gradient is wanted."""
     return acc * multiplier.to(acc.dtype) if torch.is_grad_enabled() else acc.double() * multiplier
 
 
 class PlainArithmetic:
-    """An ``Arithmetic`` for ``qgait.quantizers.traversal``."""
+    """An ``Arithmetic`` for ``qgait.quantizers.traversal``, of networks without generalized means."""
 
     def __init__(self, network: SimulatedNetwork, dtype: torch.dtype) -> None:
         self.net, self.dtype = network, dtype
@@ -48,10 +53,16 @@ class PlainArithmetic:
         ka, kb = self.net.add_factors(layer)
         exact = scaled(ka * a + kb * b, self.net.multiplier(layer))
         if torch.is_grad_enabled():  # the factors are integers: the gradient takes the real ratio of the steps
-            step_a, step_b, step = (self.net.step(name) for name in (*layer.inputs, layer.name))
+            step_a, step_b, step = (column(self.net.step(name)) for name in (*layer.inputs, layer.name))
             real = a * (step_a / step).to(self.dtype) + b * (step_b / step).to(self.dtype)
             exact = exact.detach() + (real - real.detach())
         return self._round(exact, layer.name).to(self.dtype)
+
+    def multiply(self, layer: Layer, a: Tensor, gate: Tensor) -> Tensor:
+        return self._requantize(layer, a * gate, column(self.net.multiplier(layer)))
+
+    def window_pool(self, layer: Layer, total: Tensor, top: Tensor) -> Tensor:
+        return self._requantize(layer, total + layer.size * top, column(self.net.multiplier(layer)))
 
     def strip_pool(self, layer: Layer, x: Tensor) -> Tensor:
         acc = torch.cat([total + size * top for size, total, top in traversal.strips(layer, x)], 1)
@@ -66,8 +77,10 @@ class PlainArithmetic:
         if not has_table(layer):
             return self._round(scaled(acc, multiplier), layer.name).to(self.dtype)
         before = self._round(scaled(acc, multiplier), f"{layer.name}.pre").to(self.dtype)
-        ratio = self.net.step(f"{layer.name}.pre") / self.net.step(layer.name)
-        return self._round(activate(scaled(before, ratio), layer.activation), layer.name).to(self.dtype)
+        inner, outer = column(self.net.step(f"{layer.name}.pre")), 1 / column(self.net.step(layer.name))
+        if layer.activation == "leaky_relu":  # a factor may go through it
+            inner, outer = inner * outer, torch.ones(())
+        return self._round(activate(scaled(before, inner), layer.activation) * outer, layer.name).to(self.dtype)
 
     def _round(self, u: Tensor, tensor: str) -> Tensor:
         low, high = self.net.grids[tensor].min_level, self.net.grids[tensor].max_level
@@ -75,7 +88,7 @@ class PlainArithmetic:
         levels = round_clip(u, low, high, surrogate)
         if surrogate.clip_only and torch.is_grad_enabled():
             step = self.net.step(tensor)
-            levels = forget_inside(levels, u, low, high, step.unsqueeze(-1) if step.ndim else step)
+            levels = forget_inside(levels, u, low, high, column(step))
         return levels
 
 

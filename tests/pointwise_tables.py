@@ -33,7 +33,7 @@ def sigmoid_codes(source: Tensor, softness: float) -> NDArray[np.int8]:
 
 def power_tables(
     source: Tensor, rows: Sequence[int], exponents: Sequence[float] | NDArray[np.float64], steps: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Powers [R, 256] and thresholds [R, steps] of generalized means that saturate at 0.8 of the largest code."""
     largest = source.hi - source.zero_point
     levels = np.clip(CODES - source.zero_point, 0, largest)
@@ -41,7 +41,7 @@ def power_tables(
     powers, thresholds = [], []
     for height, exponent in zip(rows, exponents, strict=True):
         count = height * source.shape[1]
-        unit = (2**31 - 1) // count / largest**exponent
+        unit = (2**53 - 1) // count / largest**exponent
         powers.append(np.floor(unit * levels**exponent))
         thresholds.append(np.ceil(count * unit * halves**exponent))
-    return np.array(powers).astype(np.int32), np.array(thresholds).astype(np.int32)
+    return np.array(powers).astype(np.int64), np.array(thresholds).astype(np.int64)

@@ -63,7 +63,7 @@ class _Zeros:
         return 1, 1
 
     def power_tables(self, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros((len(layer.rows), 256), np.int32), np.zeros((len(layer.rows), 255), np.int32)
+        return np.zeros((len(layer.rows), 256), np.int64), np.zeros((len(layer.rows), 255), np.int64)
 
     def table_levels(self, _: Layer) -> torch.Tensor:
         return torch.zeros(256)

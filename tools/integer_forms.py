@@ -151,12 +151,11 @@ FORMS = (
     ),
     Form(
         "Generalized mean",
-        "`mean(x^p)^(1/p)` with the learned p: a table of `x^p` for the 256 codes in int32, a sum over the region, and "
+        "`mean(x^p)^(1/p)` with the learned p: a table of `x^p` for the 256 codes in int64, a sum over the region, and "
         "in place of the root one threshold for each code of the result: the nearest code to the root of the sum. What "
-        "it costs is the rounding of the table, whose largest entry is 2^31 divided by the number of values: with p = "
-        "6.5, values below 6 % of the largest possible one count as zero in a row of 44 values, below 11 % in 64 such "
-        "rows. That matters only where a whole region is as small; there the result is 0 instead of a code that is "
-        "as small.",
+        "it costs is the rounding of the table, whose largest entry is 2^53 divided by the number of values: with p = "
+        "6.5, a row of 44 values whose largest is 1 % of the largest possible one, or 64 such rows with 3 %, are still "
+        "rounded as the float mean is. In HSTL trained on CASIA-B no pooled code differs from the float mean's.",
         _has(PowerPool),
     ),
     Form(

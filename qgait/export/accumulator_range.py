@@ -20,7 +20,7 @@ Range = tuple[NDArray[np.int64], NDArray[np.int64]]
 def accumulator_range(graph: Graph, op: Op) -> Range | None:
     """(smallest, largest) in the shape of the operator's multiplier; None for operators that do not accumulate.
 
-    A PowerPool has no multiplier; its bounds are [R, 1].
+    A PowerPool has no multiplier; its bounds are [R, 1], Python's integers: they may be beyond int64.
     """
     sources = [graph.tensors[name] for name in op.inputs]
     match op:
@@ -47,8 +47,8 @@ def accumulator_range(graph: Graph, op: Op) -> Range | None:
             return np.full(shape, corners.min()), np.full(shape, corners.max())
         case PowerPool():
             source = sources[0]
-            count = np.array(op.rows, np.int64)[:, np.newaxis] * source.shape[1]
-            reached = op.powers[:, source.lo + 128 : source.hi + 129].astype(np.int64)
+            count = np.array(op.rows, object)[:, np.newaxis] * source.shape[1]
+            reached = op.powers[:, source.lo + 128 : source.hi + 129]
             return count * reached.min(axis=1, keepdims=True), count * reached.max(axis=1, keepdims=True)
     return None
 

@@ -31,6 +31,7 @@ from qgait.export.graph import (
     WindowMax,
     WindowPool,
 )
+from qgait.export.shared_windows import share_windows
 from qgait.fixedpoint import encode_multiplier
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def fold(network: SimulatedNetwork) -> Graph:
         for op in _operators(network, layer):
             ops.append(op)
             tensors[op.output] = _tensor(network, op.output, layer.per_frame)
-    return Graph(
+    graph = Graph(
         network.model,
         str(network.recipe),
         INPUT,
@@ -60,6 +61,7 @@ def fold(network: SimulatedNetwork) -> Graph:
         tuple(ops),
         min_frames=min_frames(network.layers),
     )
+    return share_windows(graph)
 
 
 def _tensor(network: SimulatedNetwork, name: str, per_frame: bool) -> Tensor:

@@ -181,14 +181,14 @@ class WindowPool(Op):
 class PowerPool(Op):
     """Generalized mean over regions of whole rows: [H, W, C] -> [R, C]; ``rows`` are the regions' heights, sum H.
 
-    ``acc = sum(powers[r][code + 128])`` over the pixels of region r, in int32; the result is
-    ``lo + (how many of thresholds[r] are <= acc)``. powers int32 [R, 256], not negative; thresholds int32
+    ``acc = sum(powers[r][code + 128])`` over the pixels of region r, in int64 and below 2**53; the result
+    is ``lo + (how many of thresholds[r] are <= acc)``. powers int64 [R, 256], not negative; thresholds int64
     [R, hi - lo], not negative, ascending. The tables hold x ** p and the root; no requantization.
     """
 
     rows: tuple[int, ...]
-    powers: NDArray[np.int32]
-    thresholds: NDArray[np.int32]
+    powers: NDArray[np.int64]
+    thresholds: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,8 @@ def from_onnx_arrays(kind: type[Op], stored: Arrays, source: Tensor) -> dict[str
         bias = arrays["bias"].astype(np.int64) - source.zero_point * _weight_sum(arrays["weight"])
         arrays["bias"] = bias.astype(np.int32)
     if kind is PowerPool:
-        arrays |= {"powers": stored["powers"].reshape(-1, 256), "thresholds": stored["thresholds"][:, 0]}
+        powers, thresholds = (stored[name].astype(np.int64) for name in ("powers", "thresholds"))  # format 2: int32
+        arrays |= {"powers": powers.reshape(-1, 256), "thresholds": thresholds[:, 0]}
     result: dict[str, Any] = dict(arrays)
     if "multiplier" in arrays:
         result["requant"] = Requant(result.pop("multiplier"), result.pop("shift"))

@@ -1,4 +1,4 @@
-"""Post-condition of the ONNX export: nothing between input and embedding is anything but an integer."""
+"""Post-condition of the ONNX export: between input and embedding there are integers and truth values alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qgait.errors import QgaitError
 
 INTEGERS = {
     TensorProto.DataType.Value(name): name.lower()
-    for name in ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+    for name in ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL")
 }
 
 

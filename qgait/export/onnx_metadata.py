@@ -24,7 +24,7 @@ from qgait.export.graph import Graph, Op, Tensor
 from qgait.export.onnx_arrays import arrays_of
 from qgait.export.onnx_names import EMBEDDING, FRAMES, INPUT, initializer_name, value_name
 
-FORMAT = 2  # 1 had no windows over frames
+FORMAT = 3  # 1 had no windows over frames, 2 summed powers in int32
 FORMAT_KEY = "qgait.format"
 GRAPH_KEY = "qgait.graph"
 DIGEST_KEY = "qgait.digest"

@@ -135,7 +135,7 @@ def _strip_pool(nodes: NodeList, op: StripPool, x: str, source: Tensor) -> None:
 
 
 def _power_pool(nodes: NodeList, op: PowerPool, x: str) -> None:
-    """Powers by one Gather; the code is ``hi`` less one for every threshold above the sum."""
+    """Powers by one Gather, and one more code for every threshold that the sum reaches; powers and sums in int64."""
     region = np.repeat(np.arange(len(op.rows), dtype=np.int32) * 256, op.rows).reshape(-1, 1)  # [H, 1]
     nodes.initializers.append(numpy_helper.from_array(region, f"{op.name}/region"))
     index = nodes.node("Add", [_index(nodes, op, x), f"{op.name}/region"], f"{op.name}/entry")
@@ -145,10 +145,10 @@ def _power_pool(nodes: NodeList, op: PowerPool, x: str) -> None:
     parts = nodes.node("Transpose", [acc], f"{op.name}/acc", perm=[0, 2, 1], layer=op.name)
     axis = nodes.constant([3], np.int64)
     column = nodes.node("Unsqueeze", [parts, axis], f"{op.name}/column")  # [n, R, C, 1]
-    beyond = nodes.node("Sub", [column, initializer_name(op.name, "thresholds")], f"{op.name}/beyond")
-    short = nodes.node("Clip", [beyond, nodes.constant(-1), nodes.constant(0)], f"{op.name}/short")  # -1: not reached
-    missed = nodes.node("ReduceSum", [short, axis], f"{op.name}/missed", keepdims=0)
-    code = nodes.node("Add", [missed, nodes.constant(nodes.graph.tensors[op.output].hi)], f"{op.name}/int32")
+    is_reached = nodes.node("LessOrEqual", [initializer_name(op.name, "thresholds"), column], f"{op.name}/is_reached")
+    reached = nodes.node("Cast", [is_reached], f"{op.name}/reached", to=TensorProto.INT32)
+    count = nodes.node("ReduceSum", [reached, axis], f"{op.name}/count", keepdims=0)
+    code = nodes.node("Add", [count, nodes.constant(nodes.graph.tensors[op.output].lo)], f"{op.name}/int32")
     nodes.node("Cast", [code], value_name(nodes.graph, op.output), layer=f"{op.name}/codes", to=TensorProto.INT8)
 
 

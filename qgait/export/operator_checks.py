@@ -28,7 +28,7 @@ from qgait.export.shapes import output_shape
 from qgait.export.timing import window_of
 from qgait.fixedpoint import MAX_ACCUMULATOR, MAX_ADD_FACTOR, MAX_SHIFT, MIN_SHIFT
 
-INT32 = 2**31
+INT32, FLOAT64 = 2**31, 2**53  # ONNX Runtime sums int64 in float64
 KEEPS_CODES = (MaxPool2d, FrameMax, Concat, RowSlice, FrameWindow, WindowMax)
 
 
@@ -110,9 +110,9 @@ def _power_pool(graph: Graph, op: PowerPool, result: Tensor) -> Iterator[str]:
     if op.thresholds.size and (op.thresholds.min() < 0 or np.any(np.diff(op.thresholds, axis=1) < 0)):
         yield f"{op.name} has thresholds that are negative or do not ascend"
     bounds = accumulator_range(graph, op)
-    if bounds is not None and bounds[1].max() >= INT32:
+    if bounds is not None and bounds[1].max() >= FLOAT64:
         worst = int(bounds[1].argmax())
-        yield f"{op.name} can reach a sum of {bounds[1].max()} in region {worst}, the limit is {INT32}"
+        yield f"{op.name} can reach a sum of {bounds[1].max()} in region {worst}, the limit is {FLOAT64}"
 
 
 def _requant(graph: Graph, op: Op, requant: Requant) -> Iterator[str]:

@@ -124,8 +124,8 @@ def _power_pool(op: PowerPool, shape: Shape) -> Shape:
     if not op.rows or min(op.rows) < 1 or sum(op.rows) != height:
         raise ValueError(f"regions of {list(op.rows)} rows do not make {height} rows")
     regions = len(op.rows)
-    _require(op.powers, "powers", np.int32, (regions, 256))
-    _require(op.thresholds, "thresholds", np.int32, (regions, op.thresholds.shape[-1] if op.thresholds.ndim else 0))
+    _require(op.powers, "powers", np.int64, (regions, 256))
+    _require(op.thresholds, "thresholds", np.int64, (regions, op.thresholds.shape[-1] if op.thresholds.ndim else 0))
     return regions, channels
 
 

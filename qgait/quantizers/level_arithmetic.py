@@ -99,7 +99,7 @@ class LevelArithmetic:
         grid = self.net.grid(layer.name)
         codes = (x.detach() + first).long().split(layer.rows, 2)
         levels = []
-        for region, table, limits in zip(codes, powers.long(), thresholds.long(), strict=True):
+        for region, table, limits in zip(codes, powers, thresholds, strict=True):
             total = table[region].sum((2, 3))
             levels.append(torch.searchsorted(limits, total, right=True) + grid.min_level)
         exact = torch.stack(levels, 1).to(self.dtype)

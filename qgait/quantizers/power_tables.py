@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from qgait.models.layers import GEM_FLOOR
 from qgait.quantizers.grid import Grid
 
-LARGEST_SUM = 2**31 - 2  # one more is a threshold that no sum reaches
+LARGEST_SUM = 2**53 - 2  # exact in float64 too; one more is a threshold that no sum reaches
 
 
 def power_tables(
     source: Grid, source_step: float, result: Grid, steps: ArrayLike, counts: ArrayLike, powers: ArrayLike
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(powers [R, 256], thresholds [R, hi - lo]) of R regions of ``counts`` [R] codes with ``powers`` [R].
 
     ``powers[code + 128]`` is ``round(x ** p * F)`` with x at least 1e-6, and F as large as a region's sum allows below
-    2**31. ``thresholds[k]`` is the least sum whose root is nearer to code ``lo + k + 1`` of the ``result``, whose steps
+    2**53. ``thresholds[k]`` is the least sum whose root is nearer to code ``lo + k + 1`` of the ``result``, whose steps
     are ``steps`` [R], than to a smaller one: ``ceil(n F ((level - 1/2) step) ** p)``.
     """
     p, n, step = (np.asarray(values, np.float64)[:, None] for values in (powers, counts, steps))
@@ -31,4 +31,4 @@ def power_tables(
     table = np.floor(unit * (x / largest) ** p + 0.5)
     halves = np.maximum(np.arange(result.min_level + 1, result.max_level + 1) - 0.5, 0) * step
     sums = np.ceil(np.minimum(n * unit * (halves / largest) ** p, LARGEST_SUM + 1))
-    return table.astype(np.int32), sums.astype(np.int32)
+    return table.astype(np.int64), sums.astype(np.int64)

@@ -125,7 +125,7 @@ class SimulatedNetwork(nn.Module):
         sizes = [torch.full((bins,), height * width / bins, dtype=torch.float64) for bins in layer.bins]
         return torch.cat(sizes).to(self.step(layer.name).device)
 
-    def power_tables(self, layer: Layer) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def power_tables(self, layer: Layer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Powers [R, 256] by code and thresholds [R, hi - lo] of a generalized mean."""
         source, width = layer.inputs[0], self.shapes[layer.inputs[0]][2]
         return power_tables(

@@ -47,20 +47,21 @@ def input_codes(frames: NDArray[np.uint8]) -> Codes:
 
 
 def conv_columns(op: Conv2d, x: Codes, source: Tensor) -> NDArray[np.float64]:
-    """Im2col: [n, H, W, I] -> [n, H', W', I * KH * KW], padded with the zero point."""
+    """Im2col: [n, H, W, I] -> [n, H', W', KH * KW * I], padded with the zero point."""
     _, kh, kw, _ = op.weight.shape
     top, left, bottom, right = op.padding
     border = ((0, 0), (top, bottom), (left, right), (0, 0))
-    padded: Codes = np.pad(x, border, constant_values=np.int8(source.zero_point))
+    padded = np.pad(x, border, constant_values=np.int8(source.zero_point)).astype(np.float64)
     windows = sliding_window_view(padded, (kh, kw), axis=(1, 2))[  # type: ignore[call-overload]
         :, :: op.stride[0], :: op.stride[1]
     ]
-    return windows.astype(np.float64).reshape(*windows.shape[:3], -1)
+    # channels last, as in memory: whole pixels are copied, and only once
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)
 
 
 def conv_matrix(op: Conv2d) -> NDArray[np.float64]:
-    """The weights in the order of ``conv_columns``: [I * KH * KW, O]."""
-    return op.weight.transpose(3, 1, 2, 0).reshape(-1, len(op.weight)).astype(np.float64)
+    """The weights in the order of ``conv_columns``: [KH * KW * I, O]."""
+    return op.weight.reshape(len(op.weight), -1).T.astype(np.float64)
 
 
 def conv2d(op: Conv2d, x: Codes, source: Tensor, result: Tensor) -> Codes:

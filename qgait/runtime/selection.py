@@ -116,3 +116,13 @@ def _accelerator(name: str) -> NpuTarget | None:
     from qgait.runtime.npu.accelerators import find_npu
 
     return find_npu(DEFAULT_NPU if name == NPU else name)
+
+
+def one_of_each_kind() -> list[str]:
+    """All runtimes but targets that run the same kernels on the same emulator as one before them."""
+    from qgait.runtime.targets import all_targets
+
+    kinds: dict[tuple[object, ...], str] = {}
+    for target in all_targets():
+        kinds.setdefault((target.isa, target.qemu), target.name)
+    return [*UNCOMPILED, *kinds.values(), NPU]

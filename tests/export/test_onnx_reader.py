@@ -70,9 +70,9 @@ def test_another_onnx_model(tmp_path: Path) -> None:
 def test_a_newer_format(exported: Path) -> None:
     model = onnx.load(exported)
     entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != DIGEST_KEY}
-    set_metadata(model, entries | {FORMAT_KEY: "3"})
+    set_metadata(model, entries | {FORMAT_KEY: "4"})
     onnx.save(model, exported)
-    assert "has format 3, newer than format 2" in refusal(exported).problem
+    assert "has format 4, newer than format 3" in refusal(exported).problem
 
 
 def initializer(model: onnx.ModelProto, suffix: str) -> onnx.TensorProto:

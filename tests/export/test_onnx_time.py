@@ -19,6 +19,7 @@ from random_graphs import random_temporal_graph
 
 from qgait.export.checks import check_graph
 from qgait.export.graph import Graph, PowerPool
+from qgait.export.onnx_arrays import from_onnx_arrays, to_onnx_arrays
 from qgait.export.onnx_metadata import DIGEST_KEY, FORMAT_KEY, GRAPH_KEY, set_metadata
 from qgait.export.onnx_reader import read
 from qgait.export.onnx_simplify import simplify
@@ -112,19 +113,19 @@ def test_power_pools_of_frames(rows: tuple[int, ...], hi: int, tmp_path: Path) -
         assert_every_tensor_equal(OnnxRuntime(tmp_path / "model.onnx", level, 1), graph, clip_of(graph, 4, 3))
 
 
-def test_powers_at_the_edge_of_int32(tmp_path: Path) -> None:
-    """Sums up to 2**31 - 1, thresholds 0 and 2**31 - 1, and sums that hit a threshold exactly."""
+def test_powers_at_the_edge_of_float64(tmp_path: Path) -> None:
+    """Sums up to 2**53 - 1, thresholds 0 and 2**63 - 1, and sums that hit a threshold exactly."""
     builder = GraphBuilder(7, 8, 6, frames=3)
     builder.power_pool(builder.frame_max(builder.conv("silhouette", 5, 3)), (8,))
     builder.linear("power2", 3)
     graph = builder.graph("edge")
     op = next(op for op in graph.ops if isinstance(op, PowerPool))
     clip = clip_of(graph, 3, 3)
-    largest = (2**31 - 1) // 48
-    powers = np.where(np.arange(256) % 2, largest, 0).astype(np.int32).reshape(1, 256)
+    largest = (2**53 - 1) // 48
+    powers = np.where(np.arange(256) % 2, largest, 0).reshape(1, 256)
     sums = powers[0, trace(graph, clip)["max1"][0].astype(int) + 128].sum(axis=(0, 1))
-    thresholds = np.concatenate([np.zeros(60), *(np.repeat(sums, 20)[None]), np.full(95, 2**31 - 1)])
-    op = replace(op, powers=powers, thresholds=np.sort(thresholds).astype(np.int32).reshape(1, 255))
+    thresholds = np.concatenate([np.zeros(60, np.int64), np.repeat(sums, 20), np.full(95, 2**63 - 1)])
+    op = replace(op, powers=powers, thresholds=np.sort(thresholds).reshape(1, 255))
     graph = replace(graph, ops=tuple(op if old.name == op.name else old for old in graph.ops))
     check_graph(graph)
     write(graph, tmp_path / "model.onnx")
@@ -193,3 +194,16 @@ def test_a_file_of_format_1_is_read(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "old.onnx")
     clip = clip_of(graph, 3, 1)
     np.testing.assert_array_equal(Reference(read(tmp_path / "old.onnx")).embed(clip), Reference(graph).embed(clip))
+
+
+def test_the_powers_of_a_file_of_format_2_are_read() -> None:
+    """It stores them in int32."""
+    graph = temporal_graph()
+    op = next(op for op in graph.ops if isinstance(op, PowerPool))
+    small = replace(op, powers=op.powers >> 23, thresholds=op.thresholds >> 23)
+    source = graph.tensors[op.inputs[0]]
+    stored = {name: array.astype(np.int32) for name, array in to_onnx_arrays(small, source).items()}
+    arrays = from_onnx_arrays(PowerPool, stored, source)
+    for name in ("powers", "thresholds"):
+        assert arrays[name].dtype == np.int64 and len(np.unique(arrays[name])) > 5
+        np.testing.assert_array_equal(arrays[name], getattr(small, name))

@@ -89,26 +89,26 @@ BREAKS: dict[str, tuple[Callable[[], Graph], Callable[[Graph], Graph], str]] = {
     "tables of too few regions": (
         temporal_graph,
         lambda g: with_op(g, "power48", powers=op_of(g, "power48").powers[:1]),
-        "power48: powers are int32 [1, 256], not int32 [2, 256]",
+        "power48: powers are int64 [1, 256], not int64 [2, 256]",
     ),
-    "wide powers": (
+    "narrow powers": (
         temporal_graph,
-        lambda g: with_op(g, "power48", powers=op_of(g, "power48").powers.astype(np.int64)),
-        "power48: powers are int64 [2, 256]",
+        lambda g: with_op(g, "power48", powers=op_of(g, "power48").powers.astype(np.int32)),
+        "power48: powers are int32 [2, 256]",
     ),
     "negative power": (
         temporal_graph,
         lambda g: with_op(g, "power48", powers=powers(g, "power48", 5, -1)),
         "power48 has a negative power",
     ),
-    "sum of 2**31": (
+    "sum of 2**53": (
         temporal_graph,
-        lambda g: with_op(g, "power48", powers=powers(g, "power48", 127, 2**31 // 18 + 1)),
-        f"power48 can reach a sum of {18 * (2**31 // 18 + 1)} in region 0, the limit is {2**31}",
+        lambda g: with_op(g, "power48", powers=powers(g, "power48", 127, 2**53 // 18 + 1)),
+        f"power48 can reach a sum of {18 * (2**53 // 18 + 1)} in region 0, the limit is {2**53}",
     ),
     "thresholds that fall": (
         temporal_graph,
-        lambda g: with_op(g, "power48", thresholds=changed(op_of(g, "power48").thresholds, 2**31 - 1, 40)),
+        lambda g: with_op(g, "power48", thresholds=changed(op_of(g, "power48").thresholds, 2**63 - 1, 40)),
         "power48 has thresholds that are negative or do not ascend",
     ),
     "negative threshold": (
@@ -123,8 +123,8 @@ BREAKS: dict[str, tuple[Callable[[], Graph], Callable[[Graph], Graph], str]] = {
     ),
     "thresholds of no shape": (
         temporal_graph,
-        lambda g: with_op(g, "power48", thresholds=np.array(3, np.int32)),
-        "power48: thresholds are int32 []",
+        lambda g: with_op(g, "power48", thresholds=np.array(3)),
+        "power48: thresholds are int64 []",
     ),
     # products and sums
     "factors of two shapes": (

@@ -82,6 +82,18 @@ def test_a_convolution_and_what_follows(case: ConvCase) -> None:
     assert found[graph.output].dtype == np.int8
 
 
+def test_a_generalized_mean_of_too_many_pixels_is_refused() -> None:
+    b = GraphBuilder(0, 128, 64)
+    b.power_pool("silhouette", (127, 1))
+    graph = b.graph("case")
+    assert segment_bytes(graph, segment_of(graph, graph.ops, "case"))
+    b = GraphBuilder(0, 128, 64)
+    b.power_pool("silhouette", (128,))
+    graph = b.graph("case")
+    with pytest.raises(QgaitError, match="sums 8192 pixels; int32, all that TOSA has, holds 8191"):
+        segment_bytes(graph, segment_of(graph, graph.ops, "case"))
+
+
 def test_a_sum_that_scales_by_too_little_is_refused() -> None:
     """Unequal factors are written 2**5 times as large, and the shift with them."""
     b = GraphBuilder(0, 16, 12)

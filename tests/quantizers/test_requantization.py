@@ -10,6 +10,7 @@ import numpy as np
 import plain_levels
 import pytest
 import torch
+from quantized_backbones import quantized
 from small_networks import clips, network
 from torch import Tensor
 
@@ -63,6 +64,20 @@ def test_a_network_has_the_gradients_of_separate_operations(name: str, bits: str
         net.surrogates = Surrogates()
     assert set(fused) == set(separate) == {key for key, _ in net.named_parameters()}
     for key, wanted in separate.items():
+        torch.testing.assert_close(fused[key], wanted, rtol=1e-6, atol=1e-12, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("name", ["gaitpart", "deepgaitv2", "deepgaitv2-3d"])
+def test_networks_over_time_have_the_gradients_of_separate_operations(name: str) -> None:
+    """Windows, gates, means over time, shared weights: what the networks above do not have."""
+    net = quantized(name, "w4a4")
+    frames = torch.from_numpy(np.stack(clips(2, 5)))
+    levels, plain = net(frames, torch.float64), plain_levels.forward(net, frames, torch.float64)
+    assert torch.equal(levels, plain) and len(levels.unique()) > 5
+    fused, separate = _gradients(net, levels), _gradients(net, plain)
+    assert set(fused) == set(separate) == {key for key, _ in net.named_parameters()}
+    for key, wanted in separate.items():
+        assert float(wanted.abs().sum()) > 0, key
         torch.testing.assert_close(fused[key], wanted, rtol=1e-6, atol=1e-12, msg=lambda m, key=key: f"{key}: {m}")
 
 

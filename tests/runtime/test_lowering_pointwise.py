@@ -54,12 +54,12 @@ def made_of(
 
 
 def power_pool(rows: tuple[int, ...], count: int) -> PowerPool:
-    """Tables whose sums reach the largest int32 on the largest code, which passes every threshold."""
+    """Tables whose sums reach 2**53 on the largest code, which passes every threshold."""
     levels = np.arange(256.0)
-    powers = [np.floor((2**31 - 1) / (height * MAP[1]) * (levels / 255) ** 3) for height in rows]
+    powers = [np.floor((2**53 - 1) / (height * MAP[1]) * (levels / 255) ** 3) for height in rows]
     top = np.array([of.max() * height * MAP[1] for of, height in zip(powers, rows, strict=True)])
     steps = np.floor(top[:, None] * np.linspace(0.001, 1, count) ** 3)
-    return PowerPool(f"{count} steps", ("x",), "y", rows, np.array(powers).astype(np.int32), steps.astype(np.int32))
+    return PowerPool(f"{count} steps", ("x",), "y", rows, np.array(powers).astype(np.int64), steps.astype(np.int64))
 
 
 CASES: list[tuple[Op, list[tuple[int, ...]], tuple[int, ...], dict[str, int]]] = [
@@ -115,7 +115,7 @@ def test_kernels_of_one_value(target: Target) -> None:
         graph = made_of(op, shapes, shape, **bounds)
         given = [codes(of, 9 * number + i) for i, of in enumerate(shapes)]
         if isinstance(op, PowerPool):
-            given[0][:, :, 0] = 127  # the sum is the largest int32
+            given[0][:, :, 0] = 127  # the largest sum
             given[0][:, :, 1] = -128
         wanted = reference.execute(graph, op, [array[np.newaxis] for array in given])[0]
         assert len(np.unique(wanted)) > 3

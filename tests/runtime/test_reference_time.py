@@ -143,10 +143,7 @@ def test_order_of_frames_matters() -> None:
 
 @pytest.mark.parametrize("exponent", [1.0, 3.0, 6.5])
 def test_a_power_pool_of_frames_is_a_generalized_mean(exponent: float) -> None:
-    """Within half a step and the rounding of its tables, where those are fine enough; of every frame, not only a clip.
-
-    A power is an integer of which a whole region must stay below 2**31: with a large exponent small codes have none.
-    """
+    """Within half a step, where not all codes are tiny; of every frame, not only a clip."""
     builder = GraphBuilder(3, 16, 12, frames=4)
     x = builder.conv("silhouette", 6, 3)
     builder.power_pool(x, (5, 3, 8), exponent)
@@ -160,6 +157,6 @@ def test_a_power_pool_of_frames_is_a_generalized_mean(exponent: float) -> None:
         drawn = np.log(powers[region, 228] / unit) / np.log(228 / top)
         mean = (((codes[:, start:stop] + 128.0) ** drawn).sum(axis=(1, 2)) / count) ** (1 / drawn)
         wanted = np.clip(mean / (0.8 * top) * 255, 0, 255) - 128
-        fine = op.powers[region][codes[:, start:stop] + 128].sum(axis=(1, 2)) > 50 * count
-        assert fine.mean() > 0.4
-        assert np.abs(builder.codes[op.output][:, region] - wanted)[fine].max() < 0.6
+        fine = codes[:, start:stop].max(axis=(1, 2)) >= 16 - 128
+        assert fine.mean() > 0.6
+        assert np.abs(builder.codes[op.output][:, region] - wanted)[fine].max() < 0.51

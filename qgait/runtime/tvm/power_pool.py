@@ -1,4 +1,4 @@
-"""Generalized means: powers from a table, summed in int32, and the root by counting the thresholds below the sum."""
+"""Generalized means: powers from a table, summed in int64, and the root by counting the thresholds below the sum."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qgait.runtime.tvm.program import Kernel
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
 
-INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
 
 
 def power_pool_kernel(group: Group, op: PowerPool, graph: Graph) -> Kernel:
@@ -27,14 +27,14 @@ def power_pool_kernel(group: Group, op: PowerPool, graph: Graph) -> Kernel:
     thresholds = _padded(op.thresholds)
     with function(group) as f:
         data = f.input(source)
-        powers, steps = f.constant(op.powers, "int32"), f.constant(thresholds, "int32")
-        (sums,) = f.scratch((channels, "int32"))
+        powers, steps = f.constant(op.powers, "int64"), f.constant(thresholds, "int64")
+        (sums,) = f.scratch((channels, "int64"))
         out = f.output(result)
         found = local(1, "int32")
         first = 0
         for region, rows in enumerate(op.rows):
             with T.serial(0, channels) as c:
-                store(sums, c, tirx.const(0, "int32"), 1)
+                store(sums, c, tirx.const(0, "int64"), 1)
             with T.serial(0, rows * width) as pixel, T.serial(0, channels) as c:
                 code = T.cast(load(data, (first * width + pixel) * channels + c, 1), "int32")
                 power = load(powers, region * 256 + 128 + code, 1)
@@ -47,11 +47,11 @@ def power_pool_kernel(group: Group, op: PowerPool, graph: Graph) -> Kernel:
     return f.kernel()
 
 
-def _padded(thresholds: NDArray[np.int32]) -> NDArray[np.int32]:
-    """2**k - 1 thresholds a region; what is added is not below any sum but the largest int32, which is counted down."""
+def _padded(thresholds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """2**k - 1 thresholds a region; what is added is not below any sum but the largest int64, which is counted down."""
     regions, count = thresholds.shape
     size = 2 ** int(count).bit_length() - 1
-    padding = np.full((regions, size - count), INT32_MAX, np.int32)
+    padding = np.full((regions, size - count), INT64_MAX, np.int64)
     return np.concatenate([thresholds, padding], axis=1)
 
 
