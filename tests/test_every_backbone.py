@@ -18,6 +18,7 @@ from qgait.quantizers import model_file
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled
 from qgait.runtime.parity import compare, compare_fake, expected_codes
+from qgait.runtime.tosa import TosaRuntime
 
 FRAMES = 8
 BATCH = ["--people", "2", "--clips", "2", "--frames", "4", "--learning-rate", "1e-3"]
@@ -70,3 +71,5 @@ def test_a_backbone_ends_in_a_verified_arm_bundle(name: str, bits: str, folder: 
     assert compare_fake(network, graph, clips, expected).mismatches_float64 == 0
     result = compare(Compiled(Bundle.open(bundle)), graph, clips, expected)
     assert (result.mismatches, result.max_difference) == (0, 0)
+    short = compare(TosaRuntime(graph), graph, clips[2:], expected[2:])
+    assert (short.mismatches, short.max_difference) == (0, 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qgait.commands.bench_npu import show_estimate
 from qgait.commands.output import notes, table, write_json
 
 
@@ -18,13 +19,19 @@ from qgait.commands.output import notes, table, write_json
 @click.option("--runs", type=int, help="Runs. Default: 5.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON.")
 def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_file: Path | None) -> None:
-    """Measure BUNDLE: time, instructions, memory. Its self-test runs first; if that fails nothing is measured."""
+    """Measure BUNDLE: time, instructions, memory. Its self-test runs first; if that fails nothing is measured.
+
+    Of a bundle for an Ethos-U, Vela's estimate is printed, and called so.
+    """
     from qgait.runtime.benchmark import bench as measure
     from qgait.runtime.bundle import Bundle
 
     chosen = (("--frames", frames), ("--runs", runs))
     options = [word for name, value in chosen if value is not None for word in (name, str(value))]
     opened = Bundle.open(bundle)
+    if opened.npu is not None:
+        write_json(json_file, show_estimate(opened, device, options))
+        return
     found = measure(opened, device, options)
     facts = found.to_dict()
     macs = found.macs_per_frame

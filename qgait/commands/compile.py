@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from qgait.commands.compile_npu import checked, compile_npu, show
+from qgait.commands.npu_options import NpuOptions, npu_options
 from qgait.commands.output import console, notes, progress, table, write_json
 from qgait.errors import QgaitError
 
@@ -28,15 +31,43 @@ CANDIDATES = 8  # sequences of --data that are looked at
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle, a folder.")
 @click.option("--data", type=click.Path(path_type=Path), help="Silhouettes for the self-test; else synthetic walkers.")
 @click.option("--trace", is_flag=True, help="Also build debug/gait-trace, which writes down every kernel's result.")
+@npu_options
+@click.option("--flash", metavar="BYTES", help="Cortex-M: the most that code and weights may take, as 4M.")
+@click.option("--ram", metavar="BYTES", help="Cortex-M: the most that the arena may take, as 512k.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the table as JSON.")
-def compile_(onnx: Path, target: str, out: Path, data: Path | None, trace: bool, json_file: Path | None) -> None:
+def compile_(
+    onnx: Path,
+    target: str,
+    out: Path,
+    data: Path | None,
+    trace: bool,
+    npu: NpuOptions,
+    flash: str | None,
+    ram: str | None,
+    json_file: Path | None,
+) -> None:
     """Compile MODEL.onnx for a processor and run the bundle's self-test where this machine can."""
     from qgait.export.onnx_reader import read
     from qgait.runtime.bundle import Bundle
     from qgait.runtime.bundle_writer import check_replaceable
+    from qgait.runtime.npu.accelerators import find_npu
+    from qgait.runtime.part_memory import share, with_memory
     from qgait.runtime.targets import find
 
-    processor = find(target)
+    accelerator = find_npu(target)
+    if accelerator is not None:
+        if flash is not None or ram is not None:
+            raise QgaitError("--flash and --ram are for a Cortex-M alone.", "leave them out, or use --sram.")
+        vela, core = checked(accelerator, npu, trace)
+        check_replaceable(out)
+        graph = read(onnx)
+        with progress() as report:
+            clips = _selftest_clips(graph, data, report)
+            made = compile_npu(graph, accelerator, vela, core, npu, out, clips, report)
+        write_json(json_file, show(*made, out))
+        return
+    processor = with_memory(find(target), flash, ram)
+    npu.refuse(processor.name)
     check_replaceable(out)
     graph = read(onnx)
     with progress() as report:
@@ -44,6 +75,7 @@ def compile_(onnx: Path, target: str, out: Path, data: Path | None, trace: bool,
         bundle = Bundle.write(graph, processor, out, clips, trace, report)
     for line in bundle.manifest["notes"]:
         console.print(line, style="dim", markup=False)
+    said, stack = _selftest(bundle)
     facts = {
         "target": processor.name,
         "model": graph.model,
@@ -55,14 +87,23 @@ def compile_(onnx: Path, target: str, out: Path, data: Path | None, trace: bool,
         "state_bytes": bundle.manifest["memory"]["state_bytes"],
         "macs_per_frame": bundle.manifest["macs"]["frame"],
         "macs_per_embedding": bundle.manifest["macs"]["embedding"],
-        "selftest": _selftest(bundle),
+        "selftest": said,
     }
+    if processor.board is not None:
+        facts |= {
+            "part": processor.part,
+            "flash_bytes": processor.flash_bytes,
+            "ram_bytes": processor.ram_bytes,
+            "stack_bytes": stack,
+        }
     rows = [
         ("processor", processor.description),
         ("kernels", facts["kernels"]),
-        ("code and weights", f"{facts['library_bytes'] / 1000:,.0f} kB"),
+        ("code and weights", share(facts["library_bytes"], processor.flash_bytes)),
         (bundle.gait_run.name, f"{facts['executable_bytes'] / 1000:,.0f} kB"),
-        ("arena", f"{facts['arena_bytes'] / 1000:,.0f} kB"),
+        ("arena", share(facts["arena_bytes"], processor.ram_bytes)),
+        *([("flash and RAM of", processor.part)] if processor.part else []),
+        *([("stack in the self-test", f"{stack:,} bytes")] if stack is not None else []),
         ("kept from frame to frame", f"{facts['state_bytes'] / 1000:,.0f} kB"),
         ("multiply-accumulates a frame", f"{facts['macs_per_frame']:,}"),
         ("self-test", facts["selftest"]),
@@ -71,17 +112,20 @@ def compile_(onnx: Path, target: str, out: Path, data: Path | None, trace: bool,
     write_json(json_file, facts)
 
 
-def _selftest(bundle: Bundle) -> str:
-    """What the table says of it; the reason is printed when it cannot run here, ParityError is raised if it fails."""
+def _selftest(bundle: Bundle) -> tuple[str, int | None]:
+    """What the table says of it, and the bytes of stack that it took where it counts them.
+
+    The reason is printed when it cannot run here, ParityError is raised if it fails.
+    """
     from qgait.runtime.compiled import selftest, start
 
     try:
         emulator = start(bundle)
     except QgaitError as error:
         notes.print(f"The self-test was not run: {error.problem} Fix: {error.fix}", style="bold yellow", markup=False)
-        return "not run"
-    selftest(bundle)
-    return "passed under QEMU" if emulator else "passed"
+        return "not run", None
+    stack = re.search(r"^stack: (\d+) bytes$", selftest(bundle), re.MULTILINE)
+    return "passed under QEMU" if emulator else "passed", None if stack is None else int(stack[1])
 
 
 def selftest_lengths(graph: Graph) -> tuple[int, int]:

@@ -34,7 +34,7 @@ def checked(accelerator: NpuTarget, options: NpuOptions, trace: bool) -> tuple[V
 
     if trace:
         raise QgaitError(
-            f"--trace needs a program, and a bundle for {accelerator.name} is linked into the board's firmware.",
+            f"--trace needs a program, and a bundle for {accelerator.name} is linked into others.",
             "leave --trace out; qgait verify --runtime npu names the first layer that differs.",
         )
     if options.host == "host":
@@ -131,7 +131,8 @@ def streams_table(found: Estimate, title: str) -> None:
         for stream in found.streams
     ]
     rows.append(("together", "a frame", "", f"{found.frame_cycles:,.0f}", f"{found.frame_milliseconds:.3f}", ""))
-    rows.append(("", f"{CLIP} frames and an embedding", "", "", f"{found.clip_milliseconds:.3f}", ""))
+    moments = f"{CLIP} frames and an embedding" if found.embedding_cycles else f"{CLIP} frames"
+    rows.append(("", moments, "", "", f"{found.clip_milliseconds:.3f}", ""))
     columns = ("stream", "runs", "operators", "cycles", "ms", "of peak", *(f"{memory.upper()} KiB" for memory in used))
     table(
         f"{title}: Vela's estimate ({found.system_config}, {found.memory_mode})",

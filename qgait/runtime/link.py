@@ -22,8 +22,8 @@ API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")
 STAND_IN = "gait_npu_stand_in"
 C_FLAGS = ("-std=gnu23", "-O2", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
 LINUX_FLAGS = ("-fPIC",)
-# every function and constant in a section of its own, which a firmware can place
-BARE_FLAGS = ("-fno-pic", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
+# every function and constant in a section of its own, which a firmware can place; nothing that an unwinder would need
+BARE_FLAGS = ("-fno-pic", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables")
 
 NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 

@@ -73,7 +73,7 @@ def _cortex_m(number: int, description: str, triple: str, mattr: tuple[str, ...]
         zig_target="thumb-freestanding-eabihf",
         elf_machine=EM_ARM,
         qemu=("qemu-system-arm", "-M", board),
-        zig_cpu=f"cortex_m{number}",
+        zig_cpu=f"cortex_m{number}+fp_armv8d16sp",  # or zig assumes a core without floating point
         board=board,
     )
 

@@ -60,6 +60,27 @@ def test_a_model_becomes_a_bundle(
     np.testing.assert_array_equal(Compiled(made).embed(clip), Reference(read(onnx)).embed(clip))
 
 
+def test_a_microcontroller_is_told_with_its_memory(
+    onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, facts = tmp_path / "bundle", tmp_path / "facts.json"
+    asked = ["compile", str(onnx), "--target", "cortex-m55", "--out", str(out)]
+    assert run([*asked, "--flash", "2M", "--ram", "256k", "--json", str(facts)]) == 0
+    found, memory = json.loads(facts.read_text()), Bundle.open(out).manifest["memory"]
+    assert found["selftest"] == "passed under QEMU" and 100 < found["stack_bytes"] < 16_384
+    assert (found["library_bytes"], found["arena_bytes"]) == (memory["flash_bytes"], memory["arena_bytes"])
+    assert (found["flash_bytes"], found["ram_bytes"]) == (2**21, 2**18)
+    printed = capsys.readouterr().out
+    assert f"{memory['arena_bytes'] / 1000:,.0f} kB of 262 kB" in printed and "of 2,097 kB" in printed
+    capsys.readouterr()
+    assert run([*asked, "--ram", "1k"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"needs {memory['arena_bytes']:,} bytes of RAM for the arena" in said
+    assert Bundle.open(out).target.ram_bytes == 2**18, "what was there is still there"
+    assert run(["compile", str(onnx), "--target", "arm", "--out", str(out), "--flash", "1M"]) == 2
+    assert "--flash is for a Cortex-M" in capsys.readouterr().err
+
+
 def test_the_selftest_takes_given_silhouettes(onnx: Path, tmp_path: Path) -> None:
     data = people(tmp_path / "data", 7, 2, 9)
     arguments = ["compile", str(onnx), "--target", "host", "--data", str(data), "--out", str(tmp_path / "bundle")]

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from compiled_bundles import bundle, clips, graph
 
+from qgait.runtime.boards import emulator, system_command
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import start
+from qgait.runtime.link import Linker
 from qgait.runtime.reference import Reference
 
 PAGE = (Path(__file__).parents[2] / "docs" / "targets.md").read_text()
@@ -102,6 +104,57 @@ def test_the_library_links_with_gcc_for_arm(tmp_path: Path) -> None:
     codes = np.array([line.split(":")[1].split() for line in done.stdout.decode().splitlines()], np.int64)
     zero_point = graph("tiny").tensors[graph("tiny").output].zero_point
     np.testing.assert_array_equal(codes + zero_point, Reference(graph("tiny")).embed(clip))
+
+
+FIRMWARE_MAIN = """
+#include "gait.h"
+#include "system.h"
+void walker_appears(void);
+int walker_moves(const uint8_t *silhouette);
+float walker_resembles(const int8_t *person);
+int main(void)
+{
+    static uint8_t frame[GAIT_FRAME_BYTES];
+    static int8_t person[GAIT_EMBEDDING_BYTES];
+    float answers[2];
+    int file = open_file("person");
+    if (read_file(file, person, sizeof person) != sizeof person)
+        return 3;
+    walker_appears();
+    answers[0] = walker_resembles(person);
+    file = open_file("clip");
+    while (read_file(file, frame, sizeof frame) == sizeof frame)
+        if (walker_moves(frame) != GAIT_OK)
+            return 4;
+    answers[1] = walker_resembles(person);
+    open_streams("clip", "answers");
+    put(answers, sizeof answers);
+    close_streams();
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("target", ["cortex-m55", "cortex-m33"])
+def test_the_firmware_example_tells_walkers_apart(target: str, tmp_path: Path) -> None:
+    made = bundle("tiny", target)
+    (tmp_path / "walker.c").write_text(example("c", "walker_appears"))
+    (tmp_path / "main.c").write_text(FIRMWARE_MAIN)
+    processor = [f"-mcpu={made.target.zig_cpu}", "-ffreestanding"]
+    zig(made, tmp_path, "cc", *processor, *STRICT, "-std=c99", f"-I{made.path}", "-c", "walker.c", "-o", "strict.o")
+    sources = [tmp_path / "walker.c", tmp_path / "main.c"]
+    Linker(made.target, tmp_path).bare_program(sources, [made.path / "libgait.a"], made.path, tmp_path / "app")
+    same, other = clips(graph("tiny"), 4, 3)
+    codes, others = Reference(graph("tiny")).embed_many([same, other])
+    gap = (codes.astype(np.int64) - others) ** 2 @ np.ones(codes.shape[1], np.int64)
+    for person, distance in ((codes, 0.0), (others, float(gap @ made.scale.astype(np.float64) ** 2))):
+        (tmp_path / "clip").write_bytes(same.tobytes())
+        (tmp_path / "person").write_bytes(person.tobytes())
+        subprocess.run(system_command(emulator(made.target), tmp_path / "app", []), cwd=tmp_path, check=True)
+        before, answer = np.fromfile(tmp_path / "answers", np.float32)
+        assert before == -1
+        np.testing.assert_allclose(answer, distance, rtol=1e-5)
+    assert answer > 0
 
 
 def test_the_python_example_runs() -> None:

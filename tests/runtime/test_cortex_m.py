@@ -15,10 +15,11 @@ from qgait.runtime import boards
 from qgait.runtime.benchmark import bench
 from qgait.runtime.bundle import MANIFEST, Bundle
 from qgait.runtime.compiled import Compiled, Stream, invocation, selftest
-from qgait.runtime.link import Linker
+from qgait.runtime.link import Linker, zig_command
 from qgait.runtime.reference import Reference
 from qgait.runtime.targets import find
 from qgait.runtime.tvm import elf
+from qgait.runtime.tvm.emit import LIBRARY
 
 CORES = ["cortex-m55", "cortex-m85", "cortex-m33"]
 
@@ -48,6 +49,16 @@ def test_the_folder_has_a_program_for_the_board_and_nothing_to_load() -> None:
     assert elf.machine(made.gait_run.read_bytes()) == made.target.elf_machine
     with pytest.raises(QgaitError, match="cannot be loaded here"):
         Stream(made)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_library_needs_nothing_but_memcpy_and_its_like(core: str, tmp_path: Path) -> None:
+    made = bundle("tiny", core)
+    subprocess.run([*zig_command(), "ar", "x", str(made.path / "libgait.a")], cwd=tmp_path, check=True)
+    symbols = [symbol for file in tmp_path.glob("*.o") for symbol in elf.symbols(file.read_bytes())]
+    defined = {symbol.name for symbol in symbols if symbol.defined}
+    needed = {symbol.name for symbol in symbols if not symbol.defined} - defined
+    assert {"gait_push", "gait_weights"} <= defined and needed <= LIBRARY
 
 
 def test_the_self_test_says_how_much_stack_it_took() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def prove(bundle: Bundle, plan: NpuPlan, report: Report = lambda what, done, tot
     for number in range(count):
         codes += _play(bundle, library, number)
         report("interpreting the command streams" if interpreted else "the library beside the NPU", number + 1, count)
-    why_not = _replay(bundle, bytes(recorder.written))
+    why_not = _played_back(bundle, bytes(recorder.written))
     return Proof(codes, interpreted, why_not is None, why_not)
 
 
@@ -130,22 +130,26 @@ def _play(bundle: Bundle, library: StandIn, number: int) -> int:
     return wanted.size
 
 
-def _replay(bundle: Bundle, runs: bytes) -> str | None:
+def _played_back(bundle: Bundle, runs: bytes) -> str | None:
     """The bundle's own library with ``runs`` played back; what is missing if it cannot run here."""
     with tempfile.TemporaryDirectory(prefix="qgait-") as work:
-        folder = Path(work)
-        program = folder / program_name(bundle.target)
-        Linker(bundle.target, folder).program([*HARNESS, REPLAY], bundle.path.absolute(), program)
-        shutil.copytree(bundle.path / "selftest", folder / "selftest")
-        (folder / RUNS).write_bytes(runs)
+        program = Path(work) / program_name(bundle.target)
         try:
             command = command_of(bundle.target, program, "selftest")
         except QgaitError as error:
             return f"{error.problem} Fix: {error.fix}"
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+        Linker(bundle.target, Path(work)).program([*HARNESS, REPLAY], bundle.path, program)
+        shutil.copytree(bundle.path / "selftest", Path(work) / "selftest")
+        play_back(command, Path(work), runs)
+    return None
+
+
+def play_back(command: Sequence[str], folder: Path, runs: bytes) -> None:
+    """``command`` is the self-test in ``folder``, linked with npu_replay.c. ParityError at the first difference."""
+    (folder / RUNS).write_bytes(runs)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if done.returncode == 1:
         raise ParityError(f"The self-test of the library beside the NPU failed: {first_difference(done.stdout)}")
     if done.returncode != 0:
         said = reason(done.returncode, done.stderr.encode())
         raise QgaitError(f"The self-test of the library beside the NPU could not run: {said}", "report this line.")
-    return None

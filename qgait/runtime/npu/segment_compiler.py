@@ -20,7 +20,7 @@ LADDER: tuple[tuple[tuple[Strategy, float], ...], ...] = (
     (("Performance", 0.75), ("Performance", 0.5), ("Performance", 0)),
 )
 WAITING = 1 / 3  # of all cycles, the share of flash from which on a second schedule is tried
-TIGHTER = 0.9  # of the SRAM that the first one takes
+TIGHTER = 0.95  # of the SRAM that the first one takes
 
 
 class SramError(QgaitError):

@@ -32,8 +32,13 @@ def read_segment(folder: Path, name: str, accelerator: str, tosa: bytes) -> Comp
             scratch_fast=(int(raw["scratch_fast_region"]), int(raw["scratch_fast_size"])),
             inputs=_ports(raw, "input", inputs),
             outputs=_ports(raw, "output", outputs),
-            figures=_figures(summary, folder / f"{name}_per-layer.csv"),
+            figures=read_figures(folder, name),
         )
+
+
+def read_figures(folder: Path, name: str) -> Figures:
+    """Vela's estimates alone, of any network that it compiled."""
+    return _figures(_summary(folder, name), folder / f"{name}_per-layer.csv")
 
 
 def port_names(tosa: bytes) -> tuple[list[tuple[str, tuple[int, ...]]], list[tuple[str, tuple[int, ...]]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from example_graphs import gaitset_graph
+from example_graphs import gaitbase_graph, gaitset_graph
 from graph_builder import GraphBuilder, silhouettes
 from parity import assert_codes_equal
 
@@ -16,7 +16,7 @@ from qgait.runtime import reference
 from qgait.runtime.npu import forms
 from qgait.runtime.npu.accelerators import NPU_TARGETS
 from qgait.runtime.npu.compiled_segment import CompiledSegment
-from qgait.runtime.npu.forms import form_for
+from qgait.runtime.npu.forms import form_for, tosa_for
 from qgait.runtime.npu.interpreter.interpreter import Interpreter
 from qgait.runtime.npu.vela import compile_segment
 
@@ -75,22 +75,34 @@ def streamed(graph: Graph, segment: Segment, compiled: CompiledSegment, clip: np
     return state
 
 
-@pytest.mark.parametrize("name", ["ethos-u55-128", "ethos-u55-256", "ethos-u65-256"])
-def test_command_streams_of_the_form_compute_the_graph(name: str) -> None:
-    graph = narrow_maps(11)
+def assert_computed(graph: Graph, name: str) -> None:
+    """AssertionError unless the chosen form's command stream makes the codes of the graph."""
     segment, target = frame_of(graph), TARGETS[name]
-    compiled = compile_segment(segment_bytes(graph, segment, form_for(graph, segment, target)), target)
-    clip = silhouettes(2, 4, 16, 11)
+    compiled = compile_segment(tosa_for(graph, segment, target), target)
+    height, width, _ = graph.tensors[graph.input].shape
+    clip = silhouettes(2, 4, height, width)
     expected = reference.trace(graph, clip)
     for tensor, codes in streamed(graph, segment, compiled, clip).items():
         assert_codes_equal(codes, expected[tensor][0], tensor)
+
+
+@pytest.mark.parametrize("name", ["ethos-u55-128", "ethos-u55-256"])
+def test_command_streams_of_the_form_compute_the_graph(name: str) -> None:
+    assert_computed(narrow_maps(11), name)
+
+
+def test_command_streams_with_an_overhang_compute_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "SRAM_MAP", 0)
+    graph = gaitbase_graph(0, (4, 6, 8, 8))
+    assert len(form_for(graph, frame_of(graph), TARGETS["ethos-u65-256"]).overhang) == 2
+    assert_computed(graph, "ethos-u65-256")
 
 
 def test_forms_take_fewer_cycles_and_no_copies() -> None:
     graph = narrow_maps(11)
     segment, target = frame_of(graph), TARGETS["ethos-u55-128"]
     plain = compile_segment(segment_bytes(graph, segment), target).figures
-    formed = compile_segment(segment_bytes(graph, segment, form_for(graph, segment, target)), target).figures
+    formed = compile_segment(tosa_for(graph, segment, target), target).figures
     assert formed.cycles < 0.97 * plain.cycles
     for figures in (plain, formed):
         assert not [layer for layer in figures.layers if layer.operator == "MemoryCopy"]
@@ -99,5 +111,5 @@ def test_forms_take_fewer_cycles_and_no_copies() -> None:
 def test_a_gaitset_in_small_has_no_copies() -> None:
     graph = gaitset_graph(0, (4, 6, 8))
     segment, target = frame_of(graph), TARGETS["ethos-u55-128"]
-    layers = compile_segment(segment_bytes(graph, segment, form_for(graph, segment, target)), target).figures.layers
+    layers = compile_segment(tosa_for(graph, segment, target), target).figures.layers
     assert {layer.operator for layer in layers} <= {"Conv2D", "LUT", "MaxPool", "Maximum", "Transpose"}

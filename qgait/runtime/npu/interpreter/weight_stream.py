@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from qgait.runtime.npu.interpreter.bit_reader import WINDOW, BitReader
 from qgait.runtime.npu.interpreter.errors import broken
 
 END, NO_RUNS, PLAIN = 7, 6, 7  # what the divisors of runs and of weights say instead
-CHUNK, WIDE_CHUNK = 12, 8  # symbols at once; fewer of plain numbers with more than 5 bits
+CHUNK, WIDE_CHUNK = WINDOW, 8  # symbols at once; fewer of plain numbers with more than 5 bits
 AHEAD = 8
 ONES = [number.bit_count() for number in range(1 << CHUNK)]
 Numbers = NDArray[np.int64]
@@ -67,31 +68,6 @@ class Sequence:
         for bit in range(self.divisor):
             result = result + (bits[at + bit].astype(np.int64) << bit)
         return result
-
-
-class BitReader:
-    """Bits of a stream; ``window`` holds the next twelve at every position."""
-
-    def __init__(self, content: bytes) -> None:
-        self.bits = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
-        self.length = len(self.bits)
-        padded = np.append(self.bits, np.zeros(512, np.uint8)).astype(np.uint16)
-        windows = sum(padded[i : i + self.length + 256] << i for i in range(CHUNK))
-        self.window = np.asarray(windows, np.uint16).data
-        self.position = 0
-
-    def get(self, count: int) -> int:
-        """The next ``count`` bits, at most 15, as a number."""
-        self.check(self.position + count)
-        at = self.position
-        self.position += count
-        low = self.window[at] & (1 << min(count, CHUNK)) - 1
-        return low if count <= CHUNK else low | (self.window[at + CHUNK] & (1 << count - CHUNK) - 1) << CHUNK
-
-    def check(self, position: int) -> None:
-        """QgaitError when ``position`` lies behind the end."""
-        if position > self.length:
-            raise broken("has weights that cannot be decompressed: they end within a slice")
 
 
 def decompressed(content: bytes) -> NDArray[np.int16]:
