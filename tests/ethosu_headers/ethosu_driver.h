@@ -1,4 +1,4 @@
-/* The part of Arm's driver interface (0.16) that npu_ethosu.c uses, declared again for a test. */
+/* The part of Arm's driver interface (0.16) that npu_ethosu.c and docs/deploying.md use, declared again for a test. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -8,6 +8,9 @@ struct ethosu_driver {
     size_t fast_memory_size;
 };
 
+int ethosu_init(struct ethosu_driver *drv, void *const base_address, const void *fast_memory, const size_t fast_memory_size,
+                uint32_t secure_enable, uint32_t privilege_enable);
+void ethosu_irq_handler(struct ethosu_driver *drv);
 struct ethosu_driver *ethosu_reserve_driver(void);
 void ethosu_release_driver(struct ethosu_driver *drv);
 int ethosu_invoke_v3(struct ethosu_driver *drv, const void *custom_data_ptr, const int custom_data_size,

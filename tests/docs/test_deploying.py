@@ -1,0 +1,64 @@
+"""docs/deploying.md: its commands are typed in order, its C compiles for the boards it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_networks import backbone
+
+from qgait.cli import run
+from qgait.models import checkpoint
+from qgait.runtime.link import zig_command
+from qgait.runtime.targets import find
+
+PAGE = Path(__file__).parents[2] / "docs" / "deploying.md"
+HEADERS = Path(__file__).parents[1] / "ethosu_headers"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.S)
+
+
+def commands() -> list[list[str]]:
+    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("deploying")
+    checkpoint.save(backbone("gaitset"), folder / "checkpoint.pt")
+    assert run(["data", "synth", str(folder / "silhouettes"), "--subjects", "2", "--frames", "6"]) == 0
+    return folder
+
+
+def test_every_command_works_as_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    typed = [words for words in commands() if words[0] != "aarch64-linux-gnu-gcc"]
+    assert [words[0] for words in typed].count("qgait") == 6
+    for words in typed:
+        if words[0] == "qgait":
+            short = ["--sequences", "2", "--frames", "2"] if words[1] == "verify" else []
+            assert run([*words[1:], *short]) == 0, words
+        else:
+            vela = Path(sys.executable).parent / words[0]
+            subprocess.run([vela, *words[1:]], check=True, capture_output=True)
+            assert (folder / "vela-out" / "frame_vela.tflite").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("target", "example"), [("cortex-m55", 0), ("cortex-m85", 0), ("cortex-m55", 1), ("imx93", 1)])
+def test_the_firmware_compiles(folder: Path, target: str, example: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    if not (folder / "header").exists():
+        assert run(["compile", "gaitset.onnx", "--target", "ethos-u55-256", "--out", "header"]) == 0
+    source = folder / f"example{example}.c"
+    source.write_text(blocks("c")[example])
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-Iheader", f"-I{HEADERS}"]
+    out = folder / f"{target}{example}.o"
+    subprocess.run([*zig_command(), "cc", *find(target).zig_flags, *flags, "-c", source, "-o", out], check=True)
+    assert out.stat().st_size > 0
