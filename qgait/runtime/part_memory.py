@@ -16,7 +16,7 @@ KB, MB = 1 << 10, 1 << 20
 
 @dataclass(frozen=True)
 class Part:
-    """A microcontroller with the memory that is on the chip, of its vendor's data sheet."""
+    """A microcontroller with the memory on its chip; of the RAM the largest piece, for an arena is one piece."""
 
     name: str
     flash: int
@@ -25,9 +25,9 @@ class Part:
 
 # what is assumed where nothing else is said: a common large part with each processor
 PARTS = {
-    "cortex-m55": Part("Alif Ensemble E7", 5 * MB + MB // 2, 13 * MB + MB // 2),
-    "cortex-m85": Part("Renesas RA8M1", 2 * MB, 1 * MB),
-    "cortex-m33": Part("ST STM32U5A9", 4 * MB, 2514 * KB),
+    "cortex-m55": Part("Alif Ensemble E7", 5 * MB + MB // 2, 4 * MB),
+    "cortex-m85": Part("Renesas RA8M1", 2 * MB, 896 * KB),
+    "cortex-m33": Part("ST STM32U5A9", 4 * MB, 2496 * KB),
 }
 
 
