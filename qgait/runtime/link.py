@@ -75,7 +75,7 @@ class Linker:
             self.bare_program(files, [library / "libgait.a"], library, out)
             return
         files.append(DEVICE / "system_posix.c")
-        self._link(out, "-static", *self.flags, f"-I{library}", *files, library / "libgait.a")
+        self._link(out, "-static", *self.flags, f"-I{library.absolute()}", *files, library / "libgait.a")
         out.chmod(0o755)
 
     def bare_program(self, sources: Sequence[Path], objects: Sequence[Path], headers: Path, out: Path) -> None:
@@ -84,7 +84,7 @@ class Linker:
         script = self.work / "board.ld"
         script.write_text(linker_script(self.target.board))
         files = [*sources, DEVICE / "system_semihosting.c"]
-        compiled = [self._compile(file, f"-I{headers}", f"-I{DEVICE}") for file in files]
+        compiled = [self._compile(file, f"-I{headers.absolute()}", f"-I{DEVICE}") for file in files]
         memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
         # nothing is paged in here, so the file needs no gaps
         flags = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,-z,max-page-size=64"]
@@ -112,7 +112,8 @@ class Linker:
     def _zig(self, *arguments: str | Path) -> None:
         # what zig keeps for the next call is its C library; our objects go away with the work folder
         environment = os.environ | {"ZIG_LOCAL_CACHE_DIR": str(self.work / "zig-cache")}
-        command = [*zig_command(), *map(str, arguments)]
+        words = [str(word.absolute()) if isinstance(word, Path) else word for word in arguments]
+        command = [*zig_command(), *words]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.work, env=environment)
         if done.returncode != 0:
             for path in (argument for argument in arguments if isinstance(argument, Path)):
