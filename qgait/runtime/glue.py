@@ -14,6 +14,7 @@ from qgait.export.timing import macs_of_frame
 from qgait.runtime.glue_calls import Calls, plain
 from qgait.runtime.glue_streaming import calls_of_streams
 from qgait.runtime.memory_plan import ALIGNMENT, MemoryPlan, aligned
+from qgait.runtime.npu.call import driver
 from qgait.runtime.tvm.program import Program
 
 DEVICE = Path(__file__).parent / "device"
@@ -111,7 +112,7 @@ def _npu_header(program: Program) -> str:
     if not program.calls:
         return ""
     return NPU.substitute(
-        host=plain(program.target.name),
+        driver=driver(program.target),
         scratch=max(call.scratch_bytes for call in program.calls),
         fast=max(call.fast_bytes for call in program.calls),
     )
@@ -142,12 +143,11 @@ def _magic(program: Program) -> str:
 
 NPU = Template("""\
 
-/* The NPU is beside a $host. The library calls gait_npu_run (npu_driver.h), which the firmware has: npu_ethosu.c is
- * that function for Arm's driver. Up to $scratch bytes of the arena are the NPU's working memory, so the arena has to
- * be memory that the NPU reads and writes. */
+/* The library calls gait_npu_run of npu_driver.h, which is no part of it: $driver has it. Unless that copies, the NPU
+ * itself reads and writes the arena, up to $scratch bytes of it. */
 
-/* Fast memory that the NPU wants besides, 16-byte aligned, for ethosu_init; 0: none. Nothing in it outlives a run: one
- * block serves all arenas. */
+/* Fast memory that the NPU wants besides, for its driver (ethosu_init, 16-byte aligned); 0: none. One block serves all
+ * arenas, for nothing in it outlives a run. */
 #define GAIT_NPU_FAST_BYTES $fast
 """)
 

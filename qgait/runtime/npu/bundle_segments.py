@@ -12,12 +12,11 @@ from qgait.export.segments import Segment
 from qgait.export.timing import series
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.glue import DEVICE
-from qgait.runtime.npu.call import FAST, SCRATCH, WEIGHTS
+from qgait.runtime.npu.call import FAST, SCRATCH, WEIGHTS, driver
 from qgait.runtime.npu.compiled_segment import CompiledSegment, Figures, LayerFigures, Port
 from qgait.runtime.npu.partition import staying
 from qgait.runtime.npu.plan import NpuPlan
 from qgait.runtime.schedule import output_tensor
-from qgait.runtime.targets import Target
 
 FORMS = ("tosa", "tflite", "commands", "weights")
 
@@ -46,11 +45,6 @@ def write_segments(plan: NpuPlan, folder: Path) -> dict[str, Any]:
             for choice in plan.choices
         ],
     }
-
-
-def driver(host: Target) -> str:
-    """The C file in ``device/`` that has gait_npu_run for a host: under Linux the kernel drives the NPU."""
-    return "npu_linux.c" if host.board is None else "npu_ethosu.c"
 
 
 def read_segments(bundle: Bundle) -> list[CompiledSegment]:

@@ -13,6 +13,7 @@ from qgait.export.graph import Graph
 from qgait.export.segments import BEFORE, Segment
 from qgait.runtime.npu.compiled_segment import CompiledSegment, Port
 from qgait.runtime.schedule import output_tensor
+from qgait.runtime.targets import Target
 
 WEIGHTS, SCRATCH, FAST = 0, 1, 2  # the regions of every command stream that Vela writes
 PLACE = 16  # bytes; addresses in a command stream are multiples of it
@@ -97,3 +98,8 @@ def npu_call(graph: Graph, segment: Segment, compiled: CompiledSegment) -> NpuCa
     if regions != (WEIGHTS, SCRATCH, FAST):
         raise ValueError(f"{segment.name} has the regions {regions}")
     return NpuCall(segment, compiled)
+
+
+def driver(host: Target) -> str:
+    """The C file in ``device/`` that has gait_npu_run for a host: under Linux the kernel drives the NPU."""
+    return "npu_linux.c" if host.board is None else "npu_ethosu.c"

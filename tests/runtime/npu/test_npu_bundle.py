@@ -26,6 +26,7 @@ from qgait.runtime.compiled import Compiled, command_of
 from qgait.runtime.npu import proof
 from qgait.runtime.npu.bundle_segments import read_segments
 from qgait.runtime.npu.bundle_writer import write
+from qgait.runtime.npu.call import driver
 from qgait.runtime.npu.compiled_segment import CompiledSegment
 from qgait.runtime.npu.plan import NpuPlan
 from qgait.runtime.npu.proof import Proof, play_back, prove
@@ -146,8 +147,6 @@ def test_the_files_are_what_a_firmware_engineer_needs() -> None:
 
 
 def test_beside_a_processor_with_linux_the_kernel_drives_the_npu() -> None:
-    from qgait.runtime.npu.bundle_segments import driver
-
     assert (driver(find("imx93")), driver(find("cortex-m85"))) == ("npu_linux.c", "npu_ethosu.c")
 
 
