@@ -21,7 +21,7 @@ from qgait.commands.output import notes, table, write_json
 def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_file: Path | None) -> None:
     """Measure BUNDLE: time, instructions, memory. Its self-test runs first; if that fails nothing is measured.
 
-    Of a bundle for an Ethos-U, Vela's estimate is printed, and called so.
+    Of a bundle for an Ethos-U, Vela's estimate is printed, and called so; a board under Linux measures (ssh://).
     """
     from qgait.runtime.benchmark import bench as measure
     from qgait.runtime.bundle import Bundle
@@ -29,7 +29,8 @@ def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_
     chosen = (("--frames", frames), ("--runs", runs))
     options = [word for name, value in chosen if value is not None for word in (name, str(value))]
     opened = Bundle.open(bundle)
-    if opened.npu is not None:
+    linux_board = device.startswith("ssh://") and opened.target.board is None
+    if opened.npu is not None and not linux_board:
         write_json(json_file, show_estimate(opened, device, options))
         return
     found = measure(opened, device, options)

@@ -1,4 +1,4 @@
-"""``qgait bench`` on the bundle of an NPU target: Vela's estimate, for nothing here can measure it."""
+"""``qgait bench`` on the bundle of an NPU target where nothing can measure it: Vela's estimate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qgait.runtime.bundle import Bundle
 
 COUNTERS = "link libgait.a into firmware with npu_ethosu.c and -DGAIT_NPU_CYCLES: gait_npu_cycles() tells real cycles."
-CLOCKS = "link libgait.a into a program with npu_linux.c on the board and take the time of gait_push()."
+CLOCKS = "--device ssh://user@host: its gait-run drives the NPU through Linux 6.19 or later."
 
 
 def show_estimate(bundle: Bundle, device: str, options: Sequence[str]) -> dict[str, Any]:

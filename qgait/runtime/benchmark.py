@@ -91,7 +91,7 @@ def _local(bundle: Bundle, options: Sequence[str]) -> dict[str, Any]:
 
 def _timed(bundle: Bundle, device: str, facts: dict[str, Any]) -> Measurement:
     return Measurement(
-        target=bundle.target.name,
+        target=bundle.target_name,
         device=device,
         frame_median=facts["frame_ms"]["median"],
         frame_p95=facts["frame_ms"]["p95"],

@@ -58,11 +58,12 @@ def write_program(
     trace: bool,
     say: Callable[[], None],
     npu: Callable[[Path], dict[str, Any]] | None = None,
+    harness: Sequence[str] = HARNESS,
 ) -> Bundle:
     """The part of `write` behind the compiler: ``kernels`` is the object file with the functions of ``program``.
 
-    Beside an NPU there is no program, for that needs the board's driver: ``npu(folder)`` writes what belongs to the NPU
-    and answers what the manifest says of it.
+    Beside an NPU ``npu(folder)`` writes what belongs to the NPU and answers what the manifest says of it. ``harness``
+    are the C files of gait-run; without any there is no such program.
     """
     memory = plan(program)
     sources = glue(program, memory)
@@ -75,8 +76,8 @@ def write_program(
             beside = {} if npu is None else {"npu": npu(folder)}
             if program.target.board is None and npu is None:
                 linker.shared(folder)
-            if npu is None:
-                linker.program(HARNESS, folder, folder / program_name(program.target))
+            if harness:
+                linker.program(harness, folder, folder / program_name(program.target))
             if trace:
                 traced = Path(work) / "traced"
                 traced.mkdir()

@@ -58,6 +58,16 @@ static int compare(unsigned number, unsigned frames)
     return 1;
 }
 
+/* Says the first call that is not answered with GAIT_OK; those after it fail for the same reason. */
+static unsigned not_ok(int answer, const char *call, unsigned number, unsigned frames)
+{
+    static int said;
+    if (answer != GAIT_OK && !said++)
+        say("clip%u, %u frames: %s answers %d%s\n", number, frames, call, answer,
+            answer == GAIT_NPU ? ", the NPU did not run" : "");
+    return answer != GAIT_OK;
+}
+
 /* Asking for an embedding on the way must not change the last one. */
 int selftest(const char *folder, int quiet)
 {
@@ -77,14 +87,14 @@ int selftest(const char *folder, int quiet)
         }
         unsigned frames = 0;
         for (; read_frame(file, number); frames++) {
-            failed += gait_push(arena, frame) != GAIT_OK;
+            failed += not_ok(gait_push(arena, frame), "gait_push", number, frames + 1);
             if (frames == 0)
-                failed += gait_embedding(arena, codes) != GAIT_OK;
+                failed += not_ok(gait_embedding(arena, codes), "gait_embedding", number, 1);
         }
         close_file(file);
         if (frames == 0)
             refuse("%s/clip%u.frames is empty.", folder, number);
-        failed += gait_embedding(arena, codes) != GAIT_OK;
+        failed += not_ok(gait_embedding(arena, codes), "gait_embedding", number, frames);
         failed += compare(number, frames);
         if (!quiet && failed == 0)
             say("clip%u, %u frames: all %u codes are equal\n", number, frames, (unsigned)GAIT_EMBEDDING_BYTES);

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.bundle_writer import check_replaceable, check_selftest, write_program
+from qgait.runtime.bundle_writer import HARNESS, check_replaceable, check_selftest, write_program
 from qgait.runtime.npu.bundle_segments import write_segments
-from qgait.runtime.npu.call import NpuCall, npu_call
+from qgait.runtime.npu.call import NpuCall, driver, npu_call
 from qgait.runtime.npu.plan import NpuPlan
 
 STEPS = 4  # lowered, compiled, linked, self-test written
@@ -25,7 +26,8 @@ def write(
 ) -> Bundle:
     """Compiles what ``plan`` leaves to the host and writes the bundle to the folder ``out``.
 
-    ``clips`` and ``progress`` as in `Bundle.write`. What is proved about it, ``proof.prove`` tells.
+    ``clips`` and ``progress`` as in `Bundle.write`. What is proved about it, ``proof.prove`` tells. gait-run is there
+    where Linux drives the NPU; without an operating system it would need the board's driver.
     """
     steps = iter(range(1, STEPS + 1))
 
@@ -41,7 +43,12 @@ def write(
     say()
     kernels = emit.emit_object(program.kernels, plan.host)
     say()
-    return write_program(program, kernels, out, clips, False, say, lambda folder: write_segments(plan, folder))
+    harness = (*HARNESS, driver(plan.host)) if plan.host.board is None else ()
+
+    def segments(folder: Path) -> dict[str, Any]:
+        return write_segments(plan, folder)
+
+    return write_program(program, kernels, out, clips, False, say, segments, harness)
 
 
 def calls(plan: NpuPlan) -> list[NpuCall]:

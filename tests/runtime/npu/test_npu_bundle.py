@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -148,6 +149,18 @@ def test_the_files_are_what_a_firmware_engineer_needs() -> None:
 
 def test_beside_a_processor_with_linux_the_kernel_drives_the_npu() -> None:
     assert (driver(find("imx93")), driver(find("cortex-m85"))) == ("npu_linux.c", "npu_ethosu.c")
+
+
+def test_under_linux_a_program_drives_the_npu_and_says_when_there_is_none() -> None:
+    plan = plan_of(tiny_graph(), "ethos-u65-256", find("imx93"))
+    made = write(plan, folder() / "linux", clips(plan.graph, 3, 2))
+    assert {"gait-run", "npu_linux.c"} <= set(made.manifest["files"])
+    done = subprocess.run(
+        ["qemu-aarch64", str(made.gait_run), "selftest", str(made.path / "selftest")], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("clip0, 1 frames: gait_push answers 4, the NPU did not run\n")
+    assert done.stdout.endswith("self-test FAILED\n")
 
 
 def test_the_segments_come_back_from_the_bundle() -> None:
