@@ -5,15 +5,20 @@ Whatever runs them computes by the numpy reference. Inputs come in reverse order
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from qgait.export.graph import Graph
+import numpy as np
+
+from qgait.export.graph import FrameMax, Graph
 from qgait.export.segments import BEFORE, Segment
+from qgait.export.tosa_writer import segment_bytes
+from qgait.runtime import reference
 from qgait.runtime.npu.accelerators import NpuTarget, find_npu
 from qgait.runtime.npu.call import NpuCall, npu_call
 from qgait.runtime.npu.compiled_segment import CompiledSegment, Figures, Port
 from qgait.runtime.npu.partition import partition
 from qgait.runtime.npu.plan import NpuPlan
+from qgait.runtime.npu.stand_in import Codes, Run
 from qgait.runtime.targets import Target
 
 NO_FIGURES = Figures(1000, 900, {"sram": 10}, 1e9, 0, 0, 0, 0, 1e9, ())
@@ -57,14 +62,30 @@ def _ports(graph: Graph, names: list[str], start: int) -> tuple[list[Port], int]
 
 
 def plan_of(graph: Graph, accelerator: str, host: Target, compile_: Compile = laid_out) -> NpuPlan:
-    """Everything that the NPU can run, as ``compile_`` makes it; no TOSA and no TensorFlow Lite."""
+    """Everything that the NPU can run, as ``compile_`` makes it; no TensorFlow Lite."""
     made = partition(graph, npu(accelerator))
     compiled = {segment.name: compile_(graph, segment) for segment in made.segments}
-    empty = dict.fromkeys(compiled, b"")
-    return NpuPlan(graph, npu(accelerator), host, made, compiled, empty, empty, ())
+    tosa = {segment.name: segment_bytes(graph, segment) for segment in made.segments}
+    return NpuPlan(graph, npu(accelerator), host, made, compiled, tosa, dict.fromkeys(compiled, b""), ())
 
 
 def calls_of(graph: Graph) -> list[NpuCall]:
     """The runs of all segments of ``graph``."""
     made = partition(graph, npu("ethos-u85-256"))
     return [npu_call(graph, segment, laid_out(graph, segment)) for segment in made.segments]
+
+
+def by_reference(graph: Graph, segments: Sequence[Segment]) -> Run:
+    """Runs of ``segments`` computed by the numpy reference."""
+    named = {segment.name: segment for segment in segments}
+
+    def run(compiled: CompiledSegment, inputs: Mapping[str, Codes]) -> dict[str, Codes]:
+        segment = named[compiled.name]
+        tensors = {name: codes[np.newaxis] for name, codes in inputs.items()}
+        for op in segment.ops:
+            made = reference.execute(graph, op, [tensors[name] for name in op.inputs])
+            before = tensors[op.output + BEFORE] if isinstance(op, FrameMax) else made
+            tensors[op.output] = np.maximum(made, before)
+        return {name: tensors[name][0] for name in segment.outputs}
+
+    return run

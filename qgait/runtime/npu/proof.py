@@ -1,8 +1,8 @@
 """What can be proved of an NPU's bundle without the NPU, on the clips of its self-test.
 
 - The command streams: the library is built for this machine with the interpreter in the NPU's place, and every code of
-  every embedding is compared with the reference. For an Ethos-U85 there is no interpreter, and the reference itself
-  computes what the NPU would: then this shows the library alone.
+  every embedding is compared with the reference. For an Ethos-U85 there is no interpreter: TOSA's reference model
+  runs what Vela was given, so this shows the library and the graph, and not what Vela made of it.
 - The library of the host: the bundle's own libgait.a runs on its processor or in an emulator. Runs of the NPU are
   played back, after every byte that they are given was compared.
 """
@@ -29,8 +29,9 @@ from qgait.runtime.npu.bundle_writer import calls
 from qgait.runtime.npu.compiled_segment import CompiledSegment
 from qgait.runtime.npu.interpreter.interpreter import Interpreter
 from qgait.runtime.npu.plan import NpuPlan
-from qgait.runtime.npu.stand_in import Codes, Run, StandIn, build, by_reference
+from qgait.runtime.npu.stand_in import Codes, Run, StandIn, build
 from qgait.runtime.targets import host
+from qgait.runtime.tosa_model import execute
 
 REPLAY, RUNS = "npu_replay.c", "npu.runs"
 Report = Callable[[str, int, int], None]
@@ -55,7 +56,8 @@ class Proof:
         streams = (
             "The command streams ran in qgait's interpreter, a reading of public sources and not silicon"
             if self.interpreted
-            else "The command streams were not executed: an Ethos-U85 has no interpreter"
+            else "TOSA's reference model ran what Vela was given; the command streams were not executed, for an Ethos-U85 has no "
+            "interpreter"
         )
         library = (
             "The host's library ran with these runs played back."
@@ -68,13 +70,13 @@ class Proof:
 def prove(bundle: Bundle, plan: NpuPlan, report: Report = lambda what, done, total: None) -> Proof:
     """Runs the self-test of ``bundle``, which was written from ``plan``. ParityError at the first difference."""
     interpreted = plan.accelerator.family != "u85"
-    recorder = _Recorder(_interpreters(plan) if interpreted else by_reference(plan.graph, plan.partition.segments))
+    recorder = _Recorder(_interpreters(plan) if interpreted else _reference_model(plan))
     library = _library(plan, recorder)
     codes = 0
     count = len(bundle.manifest["selftest"]["frames"])
     for number in range(count):
         codes += _play(bundle, library, number)
-        report("interpreting the command streams" if interpreted else "the library beside the NPU", number + 1, count)
+        report("interpreting the command streams" if interpreted else "running the NPU's graphs", number + 1, count)
     why_not = _played_back(bundle, bytes(recorder.written))
     return Proof(codes, interpreted, why_not is None, why_not)
 
@@ -98,6 +100,17 @@ class _Recorder:
 def _interpreters(plan: NpuPlan) -> Run:
     ready = {name: Interpreter(compiled) for name, compiled in plan.compiled.items()}
     return lambda compiled, inputs: ready[compiled.name].run(dict(inputs))
+
+
+def _reference_model(plan: NpuPlan) -> Run:
+    made = {segment.name: segment.outputs for segment in plan.partition.segments}
+
+    def run(compiled: CompiledSegment, inputs: Mapping[str, Codes]) -> dict[str, Codes]:
+        values = {name: codes[np.newaxis] for name, codes in inputs.items()}
+        found = execute(plan.tosa[compiled.name], values, made[compiled.name])
+        return {name: codes[0] for name, codes in found.items()}
+
+    return run
 
 
 def _library(plan: NpuPlan, run: Run) -> StandIn:

@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import ParityError
-from qgait.export.graph import FrameMax, Graph
-from qgait.export.segments import BEFORE, Segment
-from qgait.runtime import reference
+from qgait.export.graph import Graph
 from qgait.runtime.compiled import functions
 from qgait.runtime.glue import Glue
 from qgait.runtime.link import Linker
@@ -105,19 +103,3 @@ class StandIn:
             self._failure = error
             return -1
         return 0
-
-
-def by_reference(graph: Graph, segments: Sequence[Segment]) -> Run:
-    """Runs of ``segments`` computed by the numpy reference."""
-    named = {segment.name: segment for segment in segments}
-
-    def run(compiled: CompiledSegment, inputs: Mapping[str, Codes]) -> dict[str, Codes]:
-        segment = named[compiled.name]
-        tensors = {name: codes[np.newaxis] for name, codes in inputs.items()}
-        for op in segment.ops:
-            made = reference.execute(graph, op, [tensors[name] for name in op.inputs])
-            before = tensors[op.output + BEFORE] if isinstance(op, FrameMax) else made
-            tensors[op.output] = np.maximum(made, before)
-        return {name: tensors[name][0] for name in segment.outputs}
-
-    return run

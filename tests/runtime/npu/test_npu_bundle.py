@@ -93,7 +93,7 @@ def test_the_library_runs_on_an_emulated_cortex_m55_between_windows_rings_and_se
     graph = temporal_graph()
     plan = plan_of(graph, "ethos-u85-256", find("cortex-m55"), laid_out)
     assert len(plan.compiled) > 3
-    made = write(plan, folder() / "temporal", clips(graph, 8, 2))
+    made = write(plan, folder() / "temporal", clips(graph, 6, 2))
     parts, channels = made.embedding_shape
     found = prove(made, plan)
     assert found == Proof(codes=2 * parts * channels, interpreted=False, emulated=True, why_not=None)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_graphs import gaitbase_graph, gaitset_graph, silhouettes, temporal_graph, tiny_graph
-from laid_out_segments import calls_of
+from laid_out_segments import by_reference, calls_of
 from numpy.typing import NDArray
 
 from qgait.errors import ParityError
@@ -25,7 +25,7 @@ from qgait.runtime.glue import glue
 from qgait.runtime.memory_plan import plan
 from qgait.runtime.npu.call import NpuCall
 from qgait.runtime.npu.compiled_segment import CompiledSegment
-from qgait.runtime.npu.stand_in import Codes, Run, StandIn, build, by_reference
+from qgait.runtime.npu.stand_in import Codes, Run, StandIn, build
 from qgait.runtime.reference import Reference
 from qgait.runtime.targets import host
 from qgait.runtime.tvm.emit import emit_object
