@@ -56,8 +56,8 @@ class Proof:
         streams = (
             "The command streams ran in qgait's interpreter, a reading of public sources and not silicon"
             if self.interpreted
-            else "TOSA's reference model ran what Vela was given; the command streams were not executed, for an Ethos-U85 has no "
-            "interpreter"
+            else "TOSA's reference model ran what Vela was given; the command streams were not executed, "
+            "for an Ethos-U85 has no interpreter"
         )
         library = (
             "The host's library ran with these runs played back."
