@@ -155,8 +155,8 @@ FORMS = (
         "in place of the root one threshold for each code of the result: the nearest code to the root of the sum. What "
         "it costs is the rounding of the table, whose largest entry is 2^53 divided by the number of values: with p = "
         "6.5, a row of 44 values whose largest is 1 % of the largest possible one, or 64 such rows with 3 %, are still "
-        "rounded as the float mean is. In HSTL trained on CASIA-B 1 % of the pooled codes differ from the rounded float "
-        "mean, by 3 codes at most; rank-1 differs by less than 0.05 points.",
+        "rounded as the float mean is. In HSTL trained on CASIA-B 1 % of the pooled codes differ from the rounded "
+        "float mean, by 3 codes at most; rank-1 differs by less than 0.05 points.",
         _has(PowerPool),
     ),
     Form(

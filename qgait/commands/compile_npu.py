@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qgait.export.graph import Graph
     from qgait.runtime.bundle import Bundle
     from qgait.runtime.npu.accelerators import NpuTarget
-    from qgait.runtime.npu.estimate import Estimate
+    from qgait.runtime.npu.estimate import Estimate, StreamEstimate
     from qgait.runtime.npu.plan import NpuPlan
     from qgait.runtime.npu.proof import Proof
     from qgait.runtime.npu.vela import VelaOptions
@@ -114,37 +114,29 @@ def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, An
 
 
 def streams_table(found: Estimate, title: str) -> None:
-    """Prints Vela's estimate of every command stream, and the sums."""
+    """Prints Vela's estimate of every command stream, the sums, and the time of a clip."""
     from qgait.runtime.npu.estimate import CLIP
 
     used = [memory for memory in ("sram", "dram", "flash") if getattr(found, memory)]
-    sizes = {memory: [f"{getattr(of, memory) / KIB:,.0f}" for of in (*found.streams, found)] + [""] for memory in used}
     rows: list[tuple[object, ...]] = [
-        (
-            stream.name,
-            _moments(stream.phase, stream.stride),
-            stream.operators,
-            f"{stream.cycles:,}",
-            f"{stream.milliseconds:.3f}",
-            f"{stream.share:.1%}",
-        )
+        (stream.name, _moments(stream), f"{stream.cycles:,}", f"{stream.milliseconds:.3f}", f"{stream.share:.1%}")
         for stream in found.streams
     ]
-    rows.append(("together", "a frame", "", f"{found.frame_cycles:,.0f}", f"{found.frame_milliseconds:.3f}", ""))
-    moments = f"{CLIP} frames and an embedding" if found.embedding_cycles else f"{CLIP} frames"
-    rows.append(("", moments, "", "", f"{found.clip_milliseconds:.3f}", ""))
-    columns = ("stream", "runs", "operators", "cycles", "ms", "of peak", *(f"{memory.upper()} KiB" for memory in used))
+    rows.append(("all", "frame", f"{found.frame_cycles:,.0f}", f"{found.frame_milliseconds:.3f}", ""))
+    sizes = [tuple(f"{getattr(of, memory) / KIB:,.0f}" for memory in used) for of in (*found.streams, found)]
     table(
         f"{title}: Vela's estimate ({found.system_config}, {found.memory_mode})",
-        columns,
-        [(*row, *(sizes[memory][i] for memory in used)) for i, row in enumerate(rows)],
+        ("stream", "once a", "cycles", "ms", "of peak", *(f"{memory.upper()} KiB" for memory in used)),
+        [(*row, *memory) for row, memory in zip(rows, sizes, strict=True)],
     )
+    moments = f"{CLIP} frames and an embedding" if found.embedding_cycles else f"{CLIP} frames"
+    console.print(f"{moments}: {found.clip_milliseconds:.3f} ms on the NPU.", markup=False)
 
 
-def _moments(phase: str, stride: int) -> str:
-    if phase == "clip":
-        return "an embedding"
-    return "a frame" if stride == 1 else f"{stride} frames"
+def _moments(stream: StreamEstimate) -> str:
+    if stream.phase == "clip":
+        return "embedding"
+    return "frame" if stream.stride == 1 else f"{stream.stride} frames"
 
 
 def _choices(choices: Iterable[dict[str, Any]]) -> list[str]:
