@@ -40,9 +40,8 @@ def checked(accelerator: NpuTarget, options: NpuOptions, trace: bool) -> tuple[V
     if options.host == "host":
         raise QgaitError(f"--host host is this machine, not the core beside {accelerator.name}.", "name an ARM target.")
     _ = options.sram_bytes
-    return system.checked(VelaOptions(options.system_config, options.memory_mode), accelerator), find(
-        options.host or accelerator.host
-    )
+    asked = VelaOptions(options.system_config, options.memory_mode, config=options.vela_config)
+    return system.checked(asked, accelerator), find(options.host or accelerator.host)
 
 
 def compile_npu(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ class NpuOptions:
 
     system_config: str | None
     memory_mode: str | None
+    vela_config: Path | None
     sram: str | None
     no_host_fallback: bool
     host: str | None
@@ -42,6 +44,12 @@ class NpuOptions:
 OPTIONS = (
     click.option("--system-config", help="Ethos-U: clock and memories, a System_Config of Vela's vela.ini."),
     click.option("--memory-mode", help="Ethos-U: what lies in which memory, a Memory_Mode of Vela's vela.ini."),
+    click.option(
+        "--vela-config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Ethos-U: a vela.ini with more of both, such as that of the board's vendor.",
+    ),
     click.option("--sram", metavar="BYTES", help="Ethos-U: the most SRAM that a command stream may use, as 512k."),
     click.option("--no-host-fallback", is_flag=True, help="Ethos-U: refuse a network that does not run wholly on it."),
     click.option("--host", metavar="CORE", help="Ethos-U: the processor beside it, of `qgait targets`."),
@@ -55,12 +63,13 @@ def npu_options(command: Callable[..., None]) -> Callable[..., None]:
     def with_options(
         system_config: str | None,
         memory_mode: str | None,
+        vela_config: Path | None,
         sram: str | None,
         no_host_fallback: bool,
         host: str | None,
         **others: Any,
     ) -> None:
-        command(npu=NpuOptions(system_config, memory_mode, sram, no_host_fallback, host), **others)
+        command(npu=NpuOptions(system_config, memory_mode, vela_config, sram, no_host_fallback, host), **others)
 
     for option in reversed(OPTIONS):
         with_options = option(with_options)

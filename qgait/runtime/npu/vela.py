@@ -30,14 +30,16 @@ Strategy = Literal["Performance", "Size"]
 class VelaOptions:
     """How to compile; what is None is the accelerator's default.
 
-    ``system_config`` and ``memory_mode`` are sections of Vela's vela.ini. ``arena_cache`` in bytes is Vela's
-    --arena-cache-size, ``optimise`` its strategy: fewest cycles, or least memory.
+    ``system_config`` and ``memory_mode`` are sections of Vela's vela.ini, or of the file ``config``, such as that of a
+    board's vendor. ``arena_cache`` in bytes is Vela's --arena-cache-size, ``optimise`` its strategy: fewest cycles, or
+    least memory.
     """
 
     system_config: str | None = None
     memory_mode: str | None = None
     arena_cache: int | None = None
     optimise: Strategy = "Performance"
+    config: Path | None = None
 
 
 class VelaError(QgaitError):
@@ -85,6 +87,8 @@ def check_version() -> None:
 def arguments(accelerator: NpuTarget, options: VelaOptions) -> list[str]:
     """What Vela is called with, but for the file and where the output goes."""
     words = ["--accelerator-config", accelerator.name, "--config", CONFIG]
+    if options.config is not None:
+        words += ["--config", str(options.config.absolute())]
     words += ["--system-config", options.system_config or accelerator.system_config]
     words += ["--memory-mode", options.memory_mode or accelerator.memory_mode]
     words += ["--optimise", options.optimise]

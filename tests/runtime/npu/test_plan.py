@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from example_graphs import GraphBuilder, parts_graph, tiny_graph
@@ -15,6 +16,7 @@ from qgait.runtime.npu import plan as module
 from qgait.runtime.npu import segment_compiler, vela
 from qgait.runtime.npu.accelerators import NpuTarget, find_npu
 from qgait.runtime.npu.compiled_segment import CompiledSegment
+from qgait.runtime.npu.forms import tosa_for
 from qgait.runtime.npu.host_speed import CORES, HostSpeed
 from qgait.runtime.npu.limits import Stay
 from qgait.runtime.npu.partition import partition
@@ -171,6 +173,37 @@ def test_systems_and_memory_modes_are_checked_by_name() -> None:
         checked(VelaOptions(memory_mode="Dedicated_Sram_512KB"), U55)
     assert checked(VelaOptions(memory_mode="Sram_Only"), U55).memory_mode == "Sram_Only"
     assert [arena_in_sram(mode) for mode in ("Sram_Only", "Shared_Sram", "Dedicated_Sram_256KB")] == [True, True, False]
+
+
+def test_a_vendors_file_adds_its_systems(tmp_path: Path) -> None:
+    vendor = tmp_path / "vendor.ini"
+    vendor.write_text("[System_Config.Board]\ninherit=System_Config.Ethos_U55_High_End_Embedded\ncore_clock=400e6\n")
+    options = checked(VelaOptions(system_config="Board", config=vendor), U55)
+    graph = tiny_graph()
+    made = vela.compile_segment(tosa_for(graph, partition(graph, U55).segments[0], U55), U55, options)
+    assert (made.system_config, made.figures.clock) == ("Board", 400e6)
+    with pytest.raises(QgaitError, match=r"There are .*Board"):
+        checked(VelaOptions(system_config="Bord", config=vendor), U55)
+    with pytest.raises(QgaitError, match="Board is not known"):
+        checked(VelaOptions(system_config="Board"), U55)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("core_clock=1\n", "no section headers"),
+        ("[System_Config.Board]\ncore_clock=1\n", "has no axi1_port"),
+        ("[System_Config.Board]\ninherit=System_Config.Board\n", "has no axi1_port"),
+        ("[System_Config.Board]\ninherit=System_Config.Nothing\n", r"\[System_Config.Nothing\] is in no"),
+    ],
+)
+def test_a_vendors_file_that_says_too_little_is_refused(text: str | None, said: str, tmp_path: Path) -> None:
+    vendor = tmp_path / "vendor.ini"
+    if text is not None:
+        vendor.write_text(text)
+    with pytest.raises(QgaitError, match=said):
+        checked(VelaOptions("Board", "Dedicated_Sram", config=vendor), U55)
 
 
 @pytest.mark.parametrize("core", [*CORES, "imx93"])
