@@ -138,9 +138,9 @@ def _bundle(path: Path, runtime: str | None) -> IntEmbedder:
     from qgait.runtime.compiled import Compiled
 
     bundle = Bundle.open(path)
-    if runtime not in (None, bundle.target.name):
-        raise QgaitError(f"{path} was compiled for {bundle.target.name}, not {runtime}.", "leave --runtime out.")
-    return IntEmbedder(bundle.model, "int", bundle.target.name, Compiled(bundle), bundle.scale, bundle.zero_point)
+    if runtime not in (None, bundle.target_name):
+        raise QgaitError(f"{path} was compiled for {bundle.target_name}, not {runtime}.", "leave --runtime out.")
+    return IntEmbedder(bundle.model, "int", bundle.target_name, Compiled(bundle), bundle.scale, bundle.zero_point)
 
 
 def _integer(path: Path, runtime: str, stack: ExitStack) -> IntEmbedder:

@@ -13,10 +13,10 @@ from qgait.export.segments import BEFORE, Segment
 from qgait.runtime.clips import require_clip
 from qgait.runtime.npu.accelerators import NpuTarget
 from qgait.runtime.npu.compiled_segment import CompiledSegment
-from qgait.runtime.npu.forms import tosa_for
 from qgait.runtime.npu.interpreter.interpreter import Interpreter
 from qgait.runtime.npu.partition import Partition, partition
-from qgait.runtime.npu.vela import VelaOptions, compile_segment
+from qgait.runtime.npu.segment_compiler import SegmentCompiler
+from qgait.runtime.npu.vela import VelaOptions
 from qgait.runtime.reference import execute, input_codes, whole_clip
 
 Codes = NDArray[np.int8]
@@ -55,10 +55,10 @@ class NpuRuntime:
         """
         require_interpreted(accelerator)
         made = partition(graph, accelerator)
+        compiler = SegmentCompiler(graph, accelerator, VelaOptions())
         compiled: dict[str, CompiledSegment] = {}
         for segment in made.segments:
-            tosa = tosa_for(graph, segment, accelerator)
-            compiled[segment.name] = compile_segment(tosa, accelerator, VelaOptions(), segment.name)
+            compiled[segment.name] = compiler.compiled(segment)
             if report is not None:
                 report(f"Vela, {accelerator.name}", len(compiled), len(made.segments))
         return cls(graph, made, compiled)
