@@ -38,16 +38,17 @@ def clips(of: Graph, *lengths: int) -> list[NDArray[np.uint8]]:
 
 
 @cache
-def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="qgait-test-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def folder() -> Path:
+    """Goes away with the process."""
+    made = Path(tempfile.mkdtemp(prefix="qgait-test-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 @cache
 def bundle(name: str, target: str, trace: bool = False) -> Bundle:
     """The example graph ``name`` for ``target``; not to be changed."""
-    out = _folder() / f"{name}-{target}-{trace}"
+    out = folder() / f"{name}-{target}-{trace}"
     return Bundle.write(graph(name), find(target), out, clips(graph(name), 2, 3), trace)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled_bundles import clips
+from compiled_bundles import clips, folder
 from example_graphs import temporal_graph, tiny_graph
 from laid_out_segments import laid_out, npu, plan_of
 
@@ -46,13 +44,6 @@ def by_vela(graph: Graph, segment: Segment) -> CompiledSegment:
 def planned() -> NpuPlan:
     """The tiny network as Vela compiles it, beside a Cortex-M55."""
     return plan_of(tiny_graph(), U55, find("cortex-m55"), by_vela)
-
-
-@cache
-def folder() -> Path:
-    made = Path(tempfile.mkdtemp(prefix="qgait-test-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return made
 
 
 @cache
