@@ -20,11 +20,12 @@ from example_graphs import gaitbase_graph, gaitset_graph, silhouettes
 from kernel_driver import build_driver, write_data
 
 from qgait.commands.output import table
+from qgait.compiler.tvm.lowering import lower
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
-from qgait.runtime import qemu, reference, targets
-from qgait.runtime.targets import Target
-from qgait.runtime.tvm.lowering import lower
+from qgait.runtime import qemu, reference
+from qgait.targets import processors as targets
+from qgait.targets.processors import Target
 
 GRAPHS = {"gaitbase": gaitbase_graph, "gaitset": gaitset_graph}
 

@@ -32,7 +32,7 @@ from qgait.quantizers.grid import Recipe
 from qgait.runtime.benchmark import bench
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.qemu import count_instructions
-from qgait.runtime.targets import find
+from qgait.targets.processors import find
 
 MACS_AN_INSTRUCTION = 16  # sdot: four sums of four products
 PEER_FRAMES = 10

@@ -19,11 +19,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from conv_cases import ConvCase
 from kernel_driver import build_driver, driver_command, write_data
 
+from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.program import Kernel
+from qgait.compiler.tvm.rows import dsp as conv_dsp
+from qgait.compiler.tvm.rows import mve as conv_mve
+from qgait.compiler.tvm.rows import portable as conv_portable
 from qgait.runtime import qemu
-from qgait.runtime.targets import Target, find
-from qgait.runtime.tvm import conv_dsp, conv_mve, conv_portable
-from qgait.runtime.tvm.fusion import Group
-from qgait.runtime.tvm.program import Kernel
+from qgait.targets.processors import Target, find
 
 LAYERS = {
     "3 x 3, 64 -> 64, 16 x 44": ConvCase((16, 44, 64), 64),

@@ -25,7 +25,7 @@ from qgait.errors import QgaitError
 from qgait.models import checkpoint
 from qgait.models.hstl import REGIONS
 from qgait.models.registry import build
-from qgait.runtime.targets import find
+from qgait.targets.processors import find
 
 COMMAND = "from qgait.cli import main; main()"
 NETWORKS: dict[str, dict[str, Any]] = {

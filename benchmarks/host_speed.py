@@ -34,7 +34,7 @@ from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Stream
-from qgait.runtime.targets import find
+from qgait.targets.processors import find
 
 
 def ort_session(path: Path) -> onnxruntime.InferenceSession:

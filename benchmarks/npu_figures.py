@@ -29,20 +29,20 @@ from tflite_trunk import tflite_trunk
 
 from qgait.calibration.calibrate import calibrate
 from qgait.commands.output import table, write_json
+from qgait.compiler.npu.ethosu.segment_compiler import SegmentCompiler
+from qgait.compiler.npu.ethosu.vela import VelaOptions, arguments
+from qgait.compiler.npu.ethosu.vela_output import read_figures
+from qgait.compiler.npu.partition import partition
 from qgait.data.walkers.dataset import sequence
 from qgait.export.folding import fold
 from qgait.export.graph import FrameMax, Graph
 from qgait.export.segments import Segment, segment_of
-from qgait.export.tosa_writer import clip_bytes
+from qgait.export.tosa.writer import clip_bytes
 from qgait.models.backbone import describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
-from qgait.runtime.npu.accelerators import NpuTarget, find_npu
-from qgait.runtime.npu.compiled_segment import Figures
-from qgait.runtime.npu.partition import partition
-from qgait.runtime.npu.segment_compiler import SegmentCompiler
-from qgait.runtime.npu.vela import VelaOptions, arguments
-from qgait.runtime.npu.vela_output import read_figures
+from qgait.runtime.ethosu.segment import Figures
+from qgait.targets.accelerators import NpuTarget, find_npu
 
 USUAL = "ethos-u55-128,ethos-u55-256,ethos-u65-256,ethos-u85-256"
 KIB = 1024

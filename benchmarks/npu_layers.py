@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qgait.compiler.npu.ethosu.forms import MICRO_BLOCKS
 from qgait.export.graph import Conv2d, Graph, Op, Table
-from qgait.export.tosa_forms import COLUMNS, TURNED
-from qgait.runtime.npu.accelerators import NpuTarget
-from qgait.runtime.npu.compiled_segment import Figures, LayerFigures
-from qgait.runtime.npu.forms import MICRO_BLOCKS
+from qgait.export.tosa.forms import COLUMNS, TURNED
+from qgait.runtime.ethosu.segment import Figures, LayerFigures
+from qgait.targets.accelerators import NpuTarget
 
 GOOD = 0.95  # of the peak: no reason is asked for
 NO_WEIGHTS = {

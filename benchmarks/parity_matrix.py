@@ -30,16 +30,16 @@ from qgait.commands.verify import merged
 from qgait.errors import ParityError, QgaitError
 from qgait.export.checks import check_graph
 from qgait.export.folding import fold
-from qgait.export.onnx_simplify import simplify
-from qgait.export.onnx_writer import write
+from qgait.export.onnx.simplify import simplify
+from qgait.export.onnx.writer import write
 from qgait.export.probe import probe_clips
 from qgait.models import checkpoint
 from qgait.models.backbone import Backbone, describe
 from qgait.models.hstl import REGIONS
 from qgait.models.registry import BACKBONES, build
 from qgait.quantizers.grid import Recipe
-from qgait.runtime.parity import Clip, compare, compare_fake, expected_codes
-from qgait.runtime.selection import check_names, one_of_each_kind, open_runtimes
+from qgait.verification.by_name import check_names, one_of_each_kind, open_runtimes
+from qgait.verification.parity import Clip, compare, compare_fake, expected_codes
 
 BITS = ("w8a8", "w4a4")
 NARROWER, LEAST = 8, 4  # the published channels divided by the first, but no fewer than the second

@@ -55,7 +55,7 @@ class WalksAtTest:
     def int_codes(self, network: SimulatedNetwork, clips: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Embedding codes [n, P, C] of ``clips`` by the exported integer graph in ONNX Runtime."""
         from qgait.export.folding import fold
-        from qgait.export.onnx_writer import write
+        from qgait.export.onnx.writer import write
         from qgait.runtime.ort import OnnxRuntime
 
         with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qgait.export.graph import Graph
 from qgait.runtime.bundle import MANIFEST, Bundle, read_manifest, sign
-from qgait.runtime.targets import find
+from qgait.targets.processors import find
 
 GRAPHS: dict[str, Callable[[], Graph]] = {
     "tiny": tiny_graph,

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qgait.compiler.link import Linker
+from qgait.compiler.tvm.emit import emit_object
+from qgait.compiler.tvm.program import Kernel
 from qgait.export.graph import Graph
-from qgait.runtime.boards import emulator, system_command
-from qgait.runtime.link import Linker
-from qgait.runtime.targets import Target
-from qgait.runtime.tvm.emit import emit_object
-from qgait.runtime.tvm.program import Kernel
+from qgait.targets.processors import Target
+from qgait.targets.qemu_boards import emulator, system_command
 
 Codes = NDArray[np.int8]
 GUARD = 64  # bytes behind every output that must keep their value

@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from qgait.compiler.npu.call import NpuCall, npu_call
+from qgait.compiler.npu.partition import partition
+from qgait.compiler.npu.plan import NpuPlan
 from qgait.export.graph import FrameMax, Graph
 from qgait.export.segments import BEFORE, Segment
-from qgait.export.tosa_writer import segment_bytes
+from qgait.export.tosa.writer import segment_bytes
 from qgait.runtime import reference
-from qgait.runtime.npu.accelerators import NpuTarget, find_npu
-from qgait.runtime.npu.call import NpuCall, npu_call
-from qgait.runtime.npu.compiled_segment import CompiledSegment, Figures, Port
-from qgait.runtime.npu.partition import partition
-from qgait.runtime.npu.plan import NpuPlan
-from qgait.runtime.npu.stand_in import Codes, Run
-from qgait.runtime.targets import Target
+from qgait.runtime.ethosu.segment import CompiledSegment, Figures, Port
+from qgait.targets.accelerators import NpuTarget, find_npu
+from qgait.targets.processors import Target
+from qgait.verification.stand_in import Codes, Run
 
 NO_FIGURES = Figures(1000, 900, {"sram": 10}, 1e9, 0, 0, 0, 0, 1e9, ())
 Compile = Callable[[Graph, Segment], CompiledSegment]

@@ -9,17 +9,17 @@ import numpy as np
 from example_graphs import silhouettes, tiny_graph
 from numpy.typing import NDArray
 
+from qgait.compiler.npu.ethosu.vela import VelaOptions, compile_segment
+from qgait.compiler.npu.partition import partition
 from qgait.export.graph import Graph
 from qgait.export.segments import BEFORE, Segment
-from qgait.export.tosa_writer import segment_bytes
-from qgait.runtime.npu.accelerators import NpuTarget, find_npu
-from qgait.runtime.npu.compiled_segment import CompiledSegment
-from qgait.runtime.npu.interpreter.command_stream import commands, read_header
-from qgait.runtime.npu.interpreter.interpreter import Interpreter
-from qgait.runtime.npu.interpreter.registers import Operation, operations
-from qgait.runtime.npu.partition import partition
-from qgait.runtime.npu.vela import VelaOptions, compile_segment
+from qgait.export.tosa.writer import segment_bytes
+from qgait.runtime.ethosu.interpreter.command_stream import commands, read_header
+from qgait.runtime.ethosu.interpreter.interpreter import Interpreter
+from qgait.runtime.ethosu.interpreter.registers import Operation, operations
+from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.runtime.reference import trace
+from qgait.targets.accelerators import NpuTarget, find_npu
 
 Codes = NDArray[np.int8]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qgait.compiler.tvm.emit import emit_object
+from qgait.compiler.tvm.program import SILHOUETTE, Kernel, Program
 from qgait.export.graph import FrameMax
-from qgait.runtime.tvm.emit import emit_object
-from qgait.runtime.tvm.program import SILHOUETTE, Kernel, Program
 
 Codes = NDArray[np.int8]
 MOST_ARGUMENTS = 12

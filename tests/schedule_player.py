@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, WindowMax, WindowPool
+from qgait.export.schedule import UNENDED, due, output_tensor, schedule
 from qgait.fixedpoint import requantize
 from qgait.runtime import reference
-from qgait.runtime.schedule import UNENDED, due, output_tensor, schedule
 
 Codes = NDArray[np.int8]
 

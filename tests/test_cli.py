@@ -15,7 +15,7 @@ from small_networks import backbone, network
 
 from qgait.cli import run
 from qgait.export.folding import fold
-from qgait.export.onnx_writer import write
+from qgait.export.onnx.writer import write
 from qgait.models import checkpoint
 from qgait.models.registry import BACKBONES
 from qgait.quantizers import model_file

@@ -12,13 +12,13 @@ from float_models import SMALL
 from qgait.cli import run
 from qgait.data.opengait import Dataset
 from qgait.data.walkers.dataset import sequence
-from qgait.export.onnx_reader import read
+from qgait.export.onnx.reader import read
 from qgait.models.registry import BACKBONES
 from qgait.quantizers import model_file
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled
-from qgait.runtime.parity import compare, compare_fake, expected_codes
 from qgait.runtime.tosa import TosaRuntime
+from qgait.verification.parity import compare, compare_fake, expected_codes
 
 FRAMES = 8
 BATCH = ["--people", "2", "--clips", "2", "--frames", "4", "--learning-rate", "1e-3"]

@@ -21,7 +21,7 @@ def show_estimate(bundle: Bundle, device: str, options: Sequence[str]) -> dict[s
 
     QgaitError for a ``device`` on which the bundle would have to run, and for ``options`` of a run.
     """
-    from qgait.runtime.npu.estimate import estimate
+    from qgait.runtime.ethosu.estimate import estimate
 
     assert bundle.npu is not None
     found = estimate(bundle.npu)

@@ -47,12 +47,12 @@ def compile_(
     json_file: Path | None,
 ) -> None:
     """Compile MODEL.onnx for a processor and run the bundle's self-test where this machine can."""
-    from qgait.export.onnx_reader import read
+    from qgait.compiler.bundle import check_replaceable
+    from qgait.export.onnx.reader import read
     from qgait.runtime.bundle import Bundle
-    from qgait.runtime.bundle_writer import check_replaceable
-    from qgait.runtime.npu.accelerators import find_npu
-    from qgait.runtime.part_memory import share, with_memory
-    from qgait.runtime.targets import find
+    from qgait.targets.accelerators import find_npu
+    from qgait.targets.parts import share, with_memory
+    from qgait.targets.processors import find
 
     accelerator = find_npu(target)
     if accelerator is not None:
@@ -130,7 +130,7 @@ def _selftest(bundle: Bundle) -> tuple[str, int | None]:
 
 def selftest_lengths(graph: Graph) -> tuple[int, int]:
     """Frames of the two clips: everything runs at least twice in the first; the second is repeated where any can be."""
-    from qgait.runtime.schedule import schedule
+    from qgait.export.schedule import schedule
 
     times = schedule(graph)
     longer, shorter = SELFTEST_FRAMES

@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qgait.compiler.npu.ethosu.vela import VelaOptions
+    from qgait.compiler.npu.plan import NpuPlan
     from qgait.export.graph import Graph
     from qgait.runtime.bundle import Bundle
-    from qgait.runtime.npu.accelerators import NpuTarget
-    from qgait.runtime.npu.estimate import Estimate, StreamEstimate
-    from qgait.runtime.npu.plan import NpuPlan
-    from qgait.runtime.npu.proof import Proof
-    from qgait.runtime.npu.vela import VelaOptions
-    from qgait.runtime.targets import Target
+    from qgait.runtime.ethosu.estimate import Estimate, StreamEstimate
+    from qgait.targets.accelerators import NpuTarget
+    from qgait.targets.processors import Target
+    from qgait.verification.proof import Proof
 
 KIB = 1024
 
 
 def checked(accelerator: NpuTarget, options: NpuOptions, trace: bool) -> tuple[VelaOptions, Target]:
     """What Vela is told and the core beside the NPU; QgaitError before any work is done."""
-    from qgait.runtime.npu import system
-    from qgait.runtime.npu.vela import VelaOptions
-    from qgait.runtime.targets import find
+    from qgait.compiler.npu.ethosu import vela_systems as system
+    from qgait.compiler.npu.ethosu.vela import VelaOptions
+    from qgait.targets.processors import find
 
     if trace:
         raise QgaitError(
@@ -55,9 +55,9 @@ def compile_npu(
     report: Report,
 ) -> tuple[NpuPlan, Bundle, Proof]:
     """Cuts, compiles, writes the bundle ``out`` and proves what can be proved here."""
-    from qgait.runtime.npu.bundle_writer import write
-    from qgait.runtime.npu.plan import plan
-    from qgait.runtime.npu.proof import prove
+    from qgait.compiler.npu.bundle import write
+    from qgait.compiler.npu.plan import plan
+    from qgait.verification.proof import prove
 
     made = plan(graph, accelerator, core, vela, options.sram_bytes, not options.no_host_fallback, report)
     bundle = write(made, out, clips, report)
@@ -66,7 +66,7 @@ def compile_npu(
 
 def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, Any]:
     """Prints the tables; answers the same facts for ``--json``."""
-    from qgait.runtime.npu.estimate import estimate
+    from qgait.runtime.ethosu.estimate import estimate
 
     graph, npu, memory = plan.graph, bundle.npu, bundle.manifest["memory"]
     assert npu is not None
@@ -114,7 +114,7 @@ def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, An
 
 def streams_table(found: Estimate, title: str) -> None:
     """Prints Vela's estimate of every command stream, the sums, and the time of a clip."""
-    from qgait.runtime.npu.estimate import CLIP
+    from qgait.runtime.ethosu.estimate import CLIP
 
     used = [memory for memory in ("sram", "dram", "flash") if getattr(found, memory)]
     rows: list[tuple[object, ...]] = [

@@ -157,7 +157,7 @@ def stages(out: Path, model: Path, people: int, sequences: int, device: str | No
 def emulation() -> tuple[str | None, list[str]]:
     """The ``--device`` on which ARM code is measured, and what cannot be checked without an emulator."""
     from qgait.runtime.qemu import launcher
-    from qgait.runtime.targets import find
+    from qgait.targets.processors import find
 
     try:
         emulated = [launcher(target.elf_machine, target.qemu or ()) for target in map(find, EMULATED)]
@@ -180,7 +180,7 @@ def collect(run: Demo, model: Path) -> dict[str, Any]:
     """Everything that the report says, as plain data."""
     from qgait.data.opengait import Dataset
     from qgait.data.selection import load_clips, spread
-    from qgait.export.onnx_reader import read
+    from qgait.export.onnx.reader import read
     from qgait.models import shipped
     from qgait.quantizers import model_file
     from qgait.report import facts, kernels, network, pictures

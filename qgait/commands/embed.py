@@ -28,7 +28,7 @@ def embed(model: Path, silhouettes: tuple[Path, ...], out: Path, level: str, run
     distance of their embeddings.
     """
     from qgait.data.clip_files import load_clip
-    from qgait.runtime.embedders import IntEmbedder, open_embedder
+    from qgait.verification.embedders import IntEmbedder, open_embedder
 
     clips = [load_clip(path) for path in silhouettes]
     with ExitStack() as stack, progress() as report:

@@ -40,7 +40,7 @@ def eval_(
     from qgait.data.selection import load_clips
     from qgait.data.silhouettes import threshold
     from qgait.evaluation.protocols import check_protocol, evaluate
-    from qgait.runtime.embedders import open_embedder
+    from qgait.verification.embedders import open_embedder
 
     check_protocol(protocol)
     dataset = Dataset.open(data, partition)

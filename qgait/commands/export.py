@@ -17,8 +17,8 @@ def export(model: Path, out: Path, json_file: Path | None) -> None:
     """Fold every scale of MODEL into an integer-only ONNX graph."""
     from qgait.export.checks import check_graph
     from qgait.export.folding import fold
-    from qgait.export.onnx_simplify import simplify
-    from qgait.export.onnx_writer import write
+    from qgait.export.onnx.simplify import simplify
+    from qgait.export.onnx.writer import write
     from qgait.export.probe import probe_clips
     from qgait.export.timing import macs_of_frame
     from qgait.quantizers import model_file

@@ -36,7 +36,7 @@ class NpuOptions:
         """``sram`` as a number of bytes; QgaitError when it is none."""
         if self.sram is None:
             return None
-        from qgait.runtime.part_memory import amount
+        from qgait.targets.parts import amount
 
         return amount("--sram", self.sram)
 

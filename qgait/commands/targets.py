@@ -10,8 +10,8 @@ from qgait.commands.output import console, table
 @click.command()
 def targets() -> None:
     """List the processors and NPUs that qgait compiles for."""
-    from qgait.runtime.npu.accelerators import NPU_TARGETS
-    from qgait.runtime.targets import all_targets
+    from qgait.targets.accelerators import NPU_TARGETS
+    from qgait.targets.processors import all_targets
 
     rows = [(t.name, t.description, t.isa) for t in all_targets()]
     table("Targets", ("name", "processor", "convolution kernels"), rows)

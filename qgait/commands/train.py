@@ -53,9 +53,9 @@ def train(out: Path, **options: Any) -> None:
     is for `qgait export`, `verify` and `eval`. OUT/config.yaml has all settings: `qgait train --resume --out OUT` goes
     on without any other option.
     """
-    from qgait.commands.train_configuration import configure
-    from qgait.commands.train_run import run
     from qgait.training.distributed import connect
+    from qgait.training.run import run
+    from qgait.training.run_configuration import configure
 
     connect()
     for line in run(configure(out, options), out, options["resume"]):

@@ -8,7 +8,7 @@ import click
 
 from qgait.commands.output import console, notes, progress, table, write_json
 from qgait.errors import ParityError
-from qgait.runtime.parity import FakeResult, Parity, RuntimeResult, compare, compare_fake, expected_codes
+from qgait.verification.parity import FakeResult, Parity, RuntimeResult, compare, compare_fake, expected_codes
 
 DEFAULT_RUNTIMES = ("reference", "ort", "host", "arm")
 
@@ -38,9 +38,9 @@ def verify(
     """Prove that every runtime of ONNX gives the integers of simulated quantization. Exit code 1 if one differs."""
     from qgait.data.opengait import Dataset
     from qgait.data.selection import load_clips, spread
-    from qgait.export.onnx_reader import read
+    from qgait.export.onnx.reader import read
     from qgait.quantizers import model_file
-    from qgait.runtime.selection import check_names, open_runtimes
+    from qgait.verification.by_name import check_names, open_runtimes
 
     names = runtimes or DEFAULT_RUNTIMES
     check_names(names)

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qgait.compiler.memory_plan import state_bytes
 from qgait.export.graph import (
     Add,
     Concat,
@@ -24,9 +25,8 @@ from qgait.export.graph import (
     WindowMax,
     WindowPool,
 )
+from qgait.export.schedule import schedule
 from qgait.export.timing import macs_of_frame
-from qgait.runtime.memory_plan import state_bytes
-from qgait.runtime.schedule import schedule
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Everything that executes the integer graph: reference, ONNX Runtime, compiled code."""
+"""What executes the integer graph and needs no compiler: reference, ONNX Runtime, TOSA's model, bundles, QEMU, ssh."""

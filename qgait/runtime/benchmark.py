@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qgait.errors import ParityError, QgaitError
-from qgait.runtime import qemu, remote
+from qgait.runtime import qemu
+from qgait.runtime import ssh as remote
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import first_difference, invocation, reason, selftest, start
 

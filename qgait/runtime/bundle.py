@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
-from qgait.runtime.targets import Target
+from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from qgait.export.graph import Graph
@@ -67,7 +67,7 @@ class Bundle:
         ``progress(what, done, total)`` is told every step. An older bundle at ``out`` is replaced, anything else there
         is refused; nothing half-written stays behind.
         """
-        from qgait.runtime.bundle_writer import write
+        from qgait.compiler.bundle import write
 
         return write(graph, target, Path(out), selftest_clips, trace, progress)
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import ParityError, QgaitError
-from qgait.runtime.boards import emulator, system_command
 from qgait.runtime.bundle import TRACER, Bundle
-from qgait.runtime.processor import machine_name, machine_of
 from qgait.runtime.qemu import launcher
-from qgait.runtime.targets import Target
+from qgait.targets.processor import machine_name, machine_of
+from qgait.targets.processors import Target
+from qgait.targets.qemu_boards import emulator, system_command
 
 Clip = NDArray[np.uint8]
 Codes = NDArray[np.int8]

@@ -38,7 +38,7 @@ class OnnxRuntime:
 
     def __init__(self, path: Path, level: str = "all", threads: int = 0) -> None:
         probe()
-        from qgait.export import onnx_reader
+        from qgait.export.onnx import reader as onnx_reader
 
         if level not in LEVELS:
             raise QgaitError(f"ONNX Runtime has no optimization level {level!r}.", f"use one of {', '.join(LEVELS)}.")
@@ -68,7 +68,7 @@ class OnnxRuntime:
     @functools.cached_property
     def _traced(self) -> list[str]:
         """The tensors of the graph that the file computes, in execution order."""
-        from qgait.export.onnx_names import value_name
+        from qgait.export.onnx.names import value_name
 
         made = {output for node in self._model.graph.node for output in node.output}
         names = [self.graph.input, *(op.output for op in self.graph.ops)]
@@ -79,7 +79,7 @@ class OnnxRuntime:
         """A copy of the model whose outputs are the traced tensors."""
         import onnx
 
-        from qgait.export.onnx_names import value_name
+        from qgait.export.onnx.names import value_name
 
         model = onnx.ModelProto()
         model.CopyFrom(self._model)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qgait.errors import QgaitError
-from qgait.runtime.processor import machine_name, this_machine
+from qgait.targets.processor import machine_name, this_machine
 
-PLUGIN = Path(__file__).parent / "device" / "count_instructions.c"
+PLUGIN = Path(__file__).with_name("count_instructions.c")
 
 
 def launcher(machine: int, qemu: Sequence[str]) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export import tosa_tools
 from qgait.export.graph import Graph
-from qgait.export.tosa_writer import clip_bytes
+from qgait.export.tosa import tools as tosa_tools
+from qgait.export.tosa.writer import clip_bytes
 from qgait.runtime.clips import require_clip
 from qgait.runtime.reference import input_codes
 from qgait.runtime.tosa_model import execute

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
-from qgait.export import tosa_tools
+from qgait.export.tosa import tools as tosa_tools
 
 Codes = NDArray[np.int8]
 LEVEL = "EIGHTK"  # of the specification: which sizes every implementation must take

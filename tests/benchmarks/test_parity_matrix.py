@@ -13,8 +13,8 @@ from float_models import small_model
 
 from qgait.models import checkpoint
 from qgait.runtime.reference import Reference
-from qgait.runtime.selection import one_of_each_kind
-from qgait.runtime.targets import all_targets
+from qgait.targets.processors import all_targets
+from qgait.verification.by_name import one_of_each_kind
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "parity_matrix.py"
 LITTLE = ["--runtime", "reference", "--bits", "w4a4", "--sequences", "3", "--frames", "3"]

@@ -13,13 +13,13 @@ from example_graphs import gaitset_graph, parts_graph, silhouettes, temporal_gra
 
 from qgait.cli import run
 from qgait.commands.compile import selftest_lengths
-from qgait.export.onnx_reader import read
-from qgait.export.onnx_writer import write
-from qgait.runtime import bundle_writer
+from qgait.compiler import bundle as bundle_writer
+from qgait.export.onnx.reader import read
+from qgait.export.onnx.writer import write
+from qgait.export.schedule import schedule
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled
 from qgait.runtime.reference import Reference
-from qgait.runtime.schedule import schedule
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 from example_graphs import GraphBuilder, gaitset_graph
 
 from qgait.cli import run
-from qgait.export.onnx_writer import write
+from qgait.compiler.npu.ethosu import vela
+from qgait.export.onnx.writer import write
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.npu import vela
 
 
 @pytest.fixture(scope="module")

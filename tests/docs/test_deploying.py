@@ -13,10 +13,10 @@ from example_graphs import gaitset_graph
 from small_networks import backbone
 
 from qgait.cli import run
-from qgait.export.onnx_writer import write
+from qgait.compiler.link import zig_command
+from qgait.export.onnx.writer import write
 from qgait.models import checkpoint
-from qgait.runtime.link import zig_command
-from qgait.runtime.targets import find
+from qgait.targets.processors import find
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploying.md"
 HEADERS = Path(__file__).parents[1] / "ethosu_headers"

@@ -14,7 +14,7 @@ from qgait.cli import run
 from qgait.export.folding import fold
 from qgait.models import checkpoint
 from qgait.models.backbone import describe
-from qgait.runtime.parity import compare_fake, expected_codes
+from qgait.verification.parity import compare_fake, expected_codes
 
 
 def test_it_is_gaitset_without_the_global_branch() -> None:

@@ -18,7 +18,7 @@ from small_networks import clips, network
 
 from qgait.export.checks import check_graph
 from qgait.export.graph import Conv2d, Graph, PartLinear, PowerPool
-from qgait.export.onnx_writer import write
+from qgait.export.onnx.writer import write
 from qgait.models.layers import Layer
 from qgait.quantizers import model_file
 from qgait.quantizers.simulated import SimulatedNetwork

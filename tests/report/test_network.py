@@ -4,12 +4,12 @@ import pytest
 from example_graphs import gaitbase_graph, gaitset_graph, parts_graph, temporal_graph
 from small_networks import network
 
+from qgait.compiler.memory_plan import state_bytes
 from qgait.export.folding import fold
 from qgait.export.graph import Graph, Table
+from qgait.export.schedule import schedule
 from qgait.export.timing import macs_of_frame
 from qgait.report.network import boxes, describe
-from qgait.runtime.memory_plan import state_bytes
-from qgait.runtime.schedule import schedule
 
 EVERY = [gaitset_graph, gaitbase_graph, temporal_graph, parts_graph]
 

@@ -15,7 +15,7 @@ from qgait.errors import ParityError, QgaitError
 from qgait.runtime import qemu
 from qgait.runtime.benchmark import bench, parse
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.remote import Board
+from qgait.runtime.ssh import Board
 
 KEYS = {
     "target",

@@ -17,7 +17,7 @@ from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
 from qgait.export.graph import Conv2d, Graph, Op, Requant
-from qgait.export.onnx_writer import to_onnx, write
+from qgait.export.onnx.writer import to_onnx, write
 from qgait.runtime import ort
 from qgait.runtime.ort import LEVELS, OnnxRuntime
 from qgait.runtime.reference import Reference, trace

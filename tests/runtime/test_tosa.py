@@ -16,9 +16,9 @@ from random_graphs import FRAMES, random_temporal_graph
 
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph, Requant
-from qgait.runtime.parity import compare, expected_codes
 from qgait.runtime.reference import Reference, trace
 from qgait.runtime.tosa import TosaRuntime
+from qgait.verification.parity import compare, expected_codes
 
 
 def clip_for(graph: Graph, frames: int, seed: int) -> NDArray[np.uint8]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
-from qgait.export import tosa_tools
 from qgait.export.graph import Graph, Requant
-from qgait.export.tosa_writer import clip_bytes
+from qgait.export.tosa import tools as tosa_tools
+from qgait.export.tosa.writer import clip_bytes
 from qgait.runtime.reference import input_codes, trace
 from qgait.runtime.tosa import TosaRuntime
 from qgait.runtime.tosa_model import execute

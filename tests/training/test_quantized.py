@@ -24,13 +24,13 @@ from qgait.losses.objective import Losses, Triplet
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
 from qgait.runtime import reference
-from qgait.runtime.embedders import open_embedder
 from qgait.training import quantized_task
 from qgait.training.evaluation import Evaluation
 from qgait.training.quantized import MODEL, train_quantized
 from qgait.training.quantized_checkpoint import CHECKPOINT
 from qgait.training.quantized_task import QuantizedTask
 from qgait.training.settings import BatchSettings, Guidance, SurrogateKind
+from qgait.verification.embedders import open_embedder
 
 SETTINGS = QUANTIZED
 W4A4 = Recipe(4, 4)

@@ -1,0 +1,171 @@
+"""Compiling a graph into a bundle folder: lower, plan the memory, link, add the self-test, sign, move into place."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.compiler.glue.library import glue
+from qgait.compiler.link import Linker
+from qgait.compiler.manifest import manifest
+from qgait.compiler.memory_plan import plan
+from qgait.compiler.tvm.program import Program
+from qgait.errors import QgaitError
+from qgait.export.graph import Graph
+from qgait.runtime.bundle import MANIFEST, TRACER, Bundle, program_name, read_manifest, sign
+from qgait.runtime.reference import Reference
+from qgait.targets import parts as part_memory
+from qgait.targets.processors import Target
+
+Clips = Sequence[NDArray[np.uint8]]
+Report = Callable[[str, int, int], None]
+HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c")
+STEPS = 4  # lowered, compiled, linked, self-test written
+
+
+def write(graph: Graph, target: Target, out: Path, clips: Clips, trace: bool, progress: Report | None) -> Bundle:
+    """See `Bundle.write`."""
+    steps = iter(range(1, STEPS + 1))
+
+    def say() -> None:
+        if progress is not None:
+            progress(f"compiling for {target.name}", next(steps), STEPS)
+
+    check_replaceable(out)
+    check_selftest(graph, clips)
+    from qgait.compiler.tvm import emit, lowering
+
+    program = lowering.lower(graph, target)
+    say()
+    kernels = emit.emit_object(program.kernels, target)
+    say()
+    return write_program(program, kernels, out, clips, trace, say)
+
+
+def write_program(
+    program: Program,
+    kernels: bytes,
+    out: Path,
+    clips: Clips,
+    trace: bool,
+    say: Callable[[], None],
+    npu: Callable[[Path], dict[str, Any]] | None = None,
+    harness: Sequence[str] = HARNESS,
+) -> Bundle:
+    """The part of `write` behind the compiler: ``kernels`` is the object file with the functions of ``program``.
+
+    Beside an NPU ``npu(folder)`` writes what belongs to the NPU and answers what the manifest says of it. ``harness``
+    are the C files of gait-run; without any there is no such program.
+    """
+    memory = plan(program)
+    sources = glue(program, memory)
+    with _new_folder(out) as folder:
+        with tempfile.TemporaryDirectory(prefix="qgait-") as work:
+            linker = Linker(program.target, Path(work))
+            linker.archive(sources, kernels, folder)
+            flash = linker.read_only_bytes()
+            part_memory.check(program.target, flash, memory.arena_bytes)
+            beside = {} if npu is None else {"npu": npu(folder)}
+            if program.target.board is None and npu is None:
+                linker.shared(folder)
+            if harness:
+                linker.program(harness, folder, folder / program_name(program.target))
+            if trace:
+                traced = Path(work) / "traced"
+                traced.mkdir()
+                linker.archive(sources, kernels, traced, trace=True)
+                (folder / TRACER).parent.mkdir()
+                linker.program(["gait_trace.c", "clip_stream.c"], traced, folder / TRACER)
+        say()
+        _write_selftest(program.graph, clips, folder / "selftest")
+        say()
+        sign(folder, manifest(program, memory, flash, [len(clip) for clip in clips]) | beside)
+    return Bundle.open(out)
+
+
+def check_selftest(graph: Graph, clips: Clips) -> None:
+    """QgaitError unless there are two clips uint8 [frames, H, W] of different length."""
+    shape = graph.tensors[graph.input].shape[:2]
+    for clip in clips:
+        if clip.dtype != np.uint8 or clip.ndim != 3 or clip.shape[1:] != shape or len(clip) == 0:
+            raise QgaitError(
+                f"Self-test clips must be uint8 [frames, {shape[0]}, {shape[1]}], not {clip.dtype} {list(clip.shape)}.",
+                "give silhouettes of the model's size.",
+            )
+    if len({len(clip) for clip in clips}) < 2:
+        raise QgaitError("A self-test needs two clips of different length.", "give more clips.")
+
+
+def _write_selftest(graph: Graph, clips: Clips, folder: Path) -> None:
+    folder.mkdir()
+    answers = Reference(graph).embed_many(clips)
+    if all(codes.min() == codes.max() for codes in answers):
+        raise QgaitError(
+            "Every code of every self-test embedding is the same, so the self-test would prove nothing.",
+            "look at the quantization of this model: its ranges are wrong.",
+        )
+    for number, (clip, codes) in enumerate(zip(clips, answers, strict=True)):
+        (folder / f"clip{number}.frames").write_bytes(np.ascontiguousarray(clip).tobytes())
+        (folder / f"clip{number}.codes").write_bytes(codes.tobytes())
+
+
+def check_replaceable(out: Path) -> None:
+    """QgaitError unless ``out`` is free, an empty folder, or a bundle without files of somebody else."""
+    if not out.exists() and not out.is_symlink():
+        return
+    refuse = QgaitError(f"{out} exists and is not a bundle.", "choose another --out, or remove it yourself.")
+    if not out.is_dir() or out.is_symlink():
+        raise refuse
+    inside = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
+    if not inside:
+        return
+    try:
+        known = {MANIFEST, *read_manifest(out)["files"]}
+    except QgaitError:
+        raise refuse from None
+    if inside - known:
+        raise QgaitError(
+            f"The bundle {out} also holds {sorted(inside - known)[0]}, which qgait did not write.",
+            "choose another --out, or move that file away.",
+        )
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder beside ``out`` that takes its place when the block ends well and goes away otherwise."""
+    parent = out.absolute().parent
+    partial: Path | None = None
+    old: Path | None = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=parent, prefix=f".{out.name}.partial-"))
+        partial.chmod(0o755)
+        yield partial
+        if out.exists():
+            old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{out.name}.old-"))
+            out.replace(old)
+        partial.replace(out)
+    except BaseException as error:
+        if old is not None and old.exists() and not out.exists():
+            old.replace(out)
+        if isinstance(error, OSError):
+            raise _write_error(out, error) from error
+        raise
+    finally:
+        for folder in (partial, old):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_error(out: Path, error: OSError) -> QgaitError:
+    if error.errno == errno.ENOSPC:
+        return QgaitError(f"{out} cannot be written: the disk is full.", "free some space and compile again.")
+    return QgaitError(f"{out} cannot be written: {error.strerror or error}.", "choose another --out.")

@@ -1,0 +1,136 @@
+"""The micro-kernel: one register tile of a convolution, from the bias to requantized values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from tvm.script.ir_builder import tirx as T
+
+from qgait.compiler.tvm.blocked.isa import Buffer, ConvIsa, Expr, Int32
+from qgait.compiler.tvm.blocked.packing import packed_bias, packed_rescaling, packed_weights
+from qgait.compiler.tvm.blocked.plan import ConvPlan
+from qgait.compiler.tvm.builder import Function, load, local, store
+from qgait.export.graph import Conv2d
+
+
+@dataclass(frozen=True, eq=False)
+class TileConstants:
+    """What the micro-kernel reads besides the gathered activations.
+
+    bias [tiles][copies][tile]: where weights stream by, it is written out for every pixel, because two vectors load as
+    fast as one is copied. rescale [tiles][rows][tile] (``ConvIsa.rescale_rows``).
+    """
+
+    weights: Buffer
+    bias: Buffer
+    bias_copies: int
+    rescale: Buffer
+    rescale_rows: int
+    rounds: Buffer  # [1]: of the K loop. If LLVM knew it, it would count in large offsets that no load pair can hold
+
+    @staticmethod
+    def declare(f: Function, conv: Conv2d, plan: ConvPlan, isa: ConvIsa, rows: tuple[Int32, ...]) -> TileConstants:
+        """Packs them and declares them as constants of the function."""
+        copies = isa.pixels if isa.holds_codes else 1
+        return TileConstants(
+            weights=f.constant(packed_weights(conv, plan), "int8"),
+            bias=f.constant(packed_bias(conv, plan, isa.code_offset, copies), "int32"),
+            bias_copies=copies,
+            rescale=f.constant(packed_rescaling(np.stack(rows), plan), "int32"),
+            rescale_rows=len(rows),
+            rounds=f.constant([plan.operand.full_blocks], "int32"),
+        )
+
+
+class RegisterTile:
+    """Emits the micro-kernel. Create it where the function's body begins."""
+
+    def __init__(self, plan: ConvPlan, isa: ConvIsa, gathered: Buffer, constants: TileConstants) -> None:
+        self.operand, self.isa, self.gathered, self.constants = plan.operand, isa, gathered, constants
+        self.rounds = T.bind(load(constants.rounds, 0, 1))
+
+    def values(self, row: Expr, x: Expr, pixels: int, tile: Expr) -> list[list[Expr]]:
+        """Requantized int32 vectors [pixel][vector], no zero point, not clipped, of channel tile ``tile``.
+
+        The pixels are ``x``, ``x + 1``, ... of output row ``row`` within the row block.
+        """
+        isa, operand = self.isa, self.operand
+        accumulators = Accumulators(pixels, isa)
+        isa.fence()
+        for p, v in accumulators.places():
+            copy = tile * self.constants.bias_copies + p % self.constants.bias_copies
+            accumulators[p, v] = self._vector(self.constants.bias, copy, v)
+
+        first = row * operand.row_stride + x * operand.pixel_stride
+        if operand.full_blocks:
+            with _loop(operand.full_blocks, self.rounds) as block:
+                self._multiply_block(accumulators, first, block, tile, 4)
+        if operand.blocks > operand.full_blocks:
+            self._multiply_block(accumulators, first, operand.full_blocks, tile, operand.last_groups)
+
+        for v in range(isa.vectors):
+            count = self.constants.rescale_rows
+            rows = [T.bind(self._vector(self.constants.rescale, tile * count + i, v)) for i in range(count)]
+            for p in range(pixels):
+                accumulators[p, v] = isa.requantize(accumulators[p, v], rows)
+        return [[accumulators[p, v] for v in range(isa.vectors)] for p in range(pixels)]
+
+    def _multiply_block(self, accumulators: Accumulators, first: Expr, block: Expr, tile: Expr, groups: int) -> None:
+        """All taps of one block of K."""
+        operand = self.operand
+        step = (tile * operand.blocks + block) * sum(count for _, count in operand.runs)
+        for offset, count in operand.runs:
+            with _loop(count, count) as tap:
+                start = first + block * operand.block_stride + offset + tap * operand.pixel_stride
+                self._multiply_tap(accumulators, start, step + tap, groups)
+            step += count
+
+    def _multiply_tap(self, accumulators: Accumulators, start: Expr, step: Expr, groups: int) -> None:
+        isa = self.isa
+        for g in range(groups):
+            weights: dict[int, Expr] = {}
+            for p, v in accumulators.places(vectors_first=not isa.holds_codes):
+                if v not in weights:
+                    at = ((step * 4 + g) * isa.vectors + v) * isa.lanes * 4
+                    weights[v] = T.bind(load(self.constants.weights, at, isa.lanes * 4))
+                pixel = start + p * self.operand.pixel_stride
+                accumulators[p, v] = isa.dot(accumulators[p, v], weights[v], self.gathered, pixel, g)
+
+    def _vector(self, buffer: Buffer, row: Expr, vector: int) -> Expr:
+        return load(buffer, (row * self.isa.vectors + vector) * self.isa.lanes, self.isa.lanes)
+
+
+class Accumulators:
+    """Int32 vectors [pixel][vector] in local memory that LLVM turns into registers."""
+
+    def __init__(self, pixels: int, isa: ConvIsa) -> None:
+        self.pixels, self.vectors, self.lanes = pixels, isa.vectors, isa.lanes
+        self.memory = local(pixels * isa.vectors * isa.lanes, "int32")
+
+    def places(self, vectors_first: bool = True) -> list[tuple[int, int]]:
+        """Every (pixel, vector); the vector changes fastest, or the pixel does."""
+        if vectors_first:
+            return [(p, v) for p in range(self.pixels) for v in range(self.vectors)]
+        return [(p, v) for v in range(self.vectors) for p in range(self.pixels)]
+
+    def __getitem__(self, place: tuple[int, int]) -> Expr:
+        return load(self.memory, self._at(*place), self.lanes)
+
+    def __setitem__(self, place: tuple[int, int], value: Expr) -> None:
+        store(self.memory, self._at(*place), value, self.lanes)
+
+    def _at(self, pixel: int, vector: int) -> int:
+        return (pixel * self.vectors + vector) * self.lanes
+
+
+@contextmanager
+def _loop(count: int, extent: Expr) -> Iterator[Expr]:
+    """A loop of ``extent`` rounds, known to be ``count``; one round is its body alone, where LLVM spills less."""
+    if count == 1:
+        yield 0
+    else:
+        with T.serial(0, extent) as i:
+            yield i

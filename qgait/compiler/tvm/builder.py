@@ -1,0 +1,160 @@
+"""A few words for writing kernels with TVM's IR builder: arguments, scratch memory, vector loads and stores.
+
+In a kernel a ``with T.serial(n) as i`` is a loop of the compiled code, a Python ``for`` is unrolled code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import gcd
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tvm import tirx
+from tvm.ir import PointerType, PrimType
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.program import Kernel
+from qgait.export.graph import Tensor
+
+ALIGNMENT = 64
+Index: TypeAlias = "tirx.PrimExpr | int"
+
+
+def constant(values: ArrayLike, dtype: str) -> NDArray[np.generic]:
+    """A flat read-only copy whose first byte is 64-byte aligned."""
+    flat = np.ascontiguousarray(values, dtype).reshape(-1)
+    room = np.empty(flat.nbytes + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    aligned = room[start : start + flat.nbytes].view(dtype)
+    aligned[:] = flat
+    aligned.flags.writeable = False
+    return aligned
+
+
+class Function:
+    """The arguments of one C function; declare them in the order of ``Kernel.prototype``."""
+
+    def __init__(self, group: Group, in_place: str | None = None) -> None:
+        self.group = group
+        self.in_place = in_place
+        self.func: tirx.PrimFunc | None = None
+        self._arguments: list[tirx.Var] = []
+        self._declarations: list[tirx.Stmt] = []
+        self.constants: list[NDArray[np.generic]] = []
+        self.scratch_bytes = 0
+        self._neighbours = 0
+
+    def input(self, tensor: Tensor, index: int = 0) -> tirx.Buffer:
+        """The codes of the input number ``index``."""
+        return self._argument(f"in{index}", tensor.size, "int8")
+
+    def window(self, tensor: Tensor, size: int) -> tuple[list[tirx.Buffer], tirx.Buffer]:
+        """The codes of ``size`` neighbouring values, and for each -1 or, where it is missing, 0."""
+        self._neighbours = size
+        values = [self.input(tensor, index) for index in range(size)]
+        return values, self._argument("present", size, "int8")
+
+    def constant(self, values: ArrayLike, dtype: str) -> tirx.Buffer:
+        """An array that goes into the library."""
+        self.constants.append(constant(values, dtype))
+        return self._argument(f"constant{len(self.constants) - 1}", self.constants[-1].size, dtype)
+
+    def scratch(self, *areas: tuple[int, str]) -> list[tirx.Buffer]:
+        """One 64-byte aligned buffer in scratch memory for every (size, dtype)."""
+        pointer = self._pointer("scratch", "int8")
+        buffers: list[tirx.Buffer] = []
+        for size, dtype in areas:
+            width = np.dtype(dtype).itemsize
+            offset = self.scratch_bytes // width
+            buffers.append(self._declare(f"scratch{len(buffers)}", size, dtype, pointer, offset))
+            self.scratch_bytes += -(-size * width // ALIGNMENT) * ALIGNMENT
+        return buffers
+
+    def output(self, tensor: Tensor) -> tirx.Buffer:
+        """The codes of the result."""
+        return self._argument("out", tensor.size, "int8")
+
+    def kernel(self) -> Kernel:
+        """The finished function with everything the bundle has to know."""
+        assert self.func is not None, "the body is not finished"
+        return Kernel(
+            symbol=self.group.symbol,
+            ops=tuple(op.name for op in self.group.ops),
+            inputs=self.group.inputs,
+            output=self.group.output,
+            constants=tuple(self.constants),
+            scratch_bytes=self.scratch_bytes,
+            func=self.func,
+            in_place=self.in_place,
+            neighbours=self._neighbours,
+        )
+
+    def _argument(self, name: str, size: int, dtype: str) -> tirx.Buffer:
+        return self._declare(name, size, dtype, self._pointer(name, dtype))
+
+    def _pointer(self, name: str, dtype: str) -> tirx.Var:
+        self._arguments.append(tirx.Var(name, PointerType(PrimType(dtype))))
+        return self._arguments[-1]
+
+    def _declare(self, name: str, size: int, dtype: str, pointer: tirx.Var, offset: int = 0) -> tirx.Buffer:
+        buffer = tirx.decl_buffer((size,), dtype, name, pointer, elem_offset=offset)
+        self._declarations.append(tirx.DeclBuffer(buffer, data=pointer))
+        return buffer
+
+    def _with_arguments(self, body: tirx.Stmt) -> tirx.PrimFunc:
+        """Arguments that no two of which overlap, unless the kernel may work in place."""
+        func = tirx.PrimFunc(self._arguments, tirx.SeqStmt([*self._declarations, body]))
+        return func if self.in_place else func.with_attr("tirx.noalias", True)
+
+
+@contextmanager
+def function(group: Group, in_place: str | None = None) -> Iterator[Function]:
+    """The body is written inside; afterwards ``kernel()`` has the result.
+
+    ``in_place`` names an input whose memory may be the output's; without it LLVM assumes that no two arguments overlap.
+    """
+    built = Function(group, in_place)
+    with IRBuilder() as builder, T.prim_func(is_private=True):
+        yield built
+    built.func = built._with_arguments(builder.get().body)
+
+
+def lanes_of(size: int, most: int = 16) -> int:
+    """The widest vector, a power of two up to ``most``, that ``size`` is a multiple of."""
+    return gcd(size, most)
+
+
+def load(buffer: tirx.Buffer, start: Index, lanes: int) -> tirx.PrimExpr:
+    """``lanes`` consecutive elements."""
+    return tirx.BufferLoad(buffer, [tirx.Ramp(start, 1, lanes) if lanes > 1 else start])
+
+
+def store(buffer: tirx.Buffer, start: Index, value: tirx.PrimExpr, lanes: int) -> None:
+    """Writes ``lanes`` consecutive elements."""
+    T.buffer_store(buffer, value, [tirx.Ramp(start, 1, lanes) if lanes > 1 else start])
+
+
+def splat(value: tirx.PrimExpr | int, dtype: str, lanes: int) -> tirx.PrimExpr:
+    """One scalar in every lane, as ``dtype``."""
+    scalar = tirx.const(value, dtype) if isinstance(value, int) else T.cast(value, dtype)
+    return tirx.Broadcast(scalar, lanes) if lanes > 1 else scalar
+
+
+def widen(value: tirx.PrimExpr, dtype: str, lanes: int) -> tirx.PrimExpr:
+    """The same lanes as ``dtype``."""
+    return T.cast(value, f"{dtype}x{lanes}" if lanes > 1 else dtype)
+
+
+def local(size: int, dtype: str) -> tirx.Buffer:
+    """Memory that LLVM keeps in registers where every index is a constant."""
+    return T.alloc_buffer((size,), dtype, scope="local")
+
+
+def wrapping_add(a: tirx.PrimExpr, b: tirx.PrimExpr, lanes: int) -> tirx.PrimExpr:
+    """The sum of int32 vectors modulo 2**32, which a plain ``+`` does not define; LLVM makes it one instruction."""
+    return widen(widen(a, "int64", lanes) + widen(b, "int64", lanes), "int32", lanes)

@@ -1,0 +1,50 @@
+"""Vector instructions of Armv8.1-M (MVE, "Helium") as expressions: LLVM has no other way to say them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from qgait.compiler.tvm.builder import splat
+
+if TYPE_CHECKING:
+    from tvm.tirx import Buffer, PrimExpr
+
+
+def multiplied(acc: PrimExpr, codes: PrimExpr, weights: PrimExpr) -> PrimExpr:
+    """VMLADAVA.S8: the int32 scalar ``acc`` plus 16 products of signed bytes."""
+    signed, added, in_order = _numbers(0, 0, 0)
+    return _call("int32", "vmldava.v16i8", signed, added, in_order, acc, codes, weights)
+
+
+def rescaled(acc: PrimExpr, m: PrimExpr, back: PrimExpr, rise: PrimExpr | None = None) -> PrimExpr:
+    """The integer rule without zero point and clip on int32x4; see rescaling.rescaling, ``back`` is -n.
+
+    VQDMULH keeps the high half of twice the product, VRSHL rounds half up, VQSHL saturates.
+    """
+    if rise is not None:
+        acc = _shifted(acc, rise, saturating=1, rounding=0)
+    return _shifted(_call("int32x4", "vqdmulh.v4i32", acc, m), back, saturating=0, rounding=1)
+
+
+def gathered(codes: PrimExpr, table: Buffer) -> PrimExpr:
+    """``table[code + 128]`` of 16 codes, by one load that takes every byte from another address."""
+    offsets = codes ^ splat(-128, "int8", 16)
+    bits, scale, unsigned = _numbers(8, 0, 1)
+    start = T.address_of(table[0])
+    return _call("int8x16", "vldr.gather.offset.v16i8.p0.v16i8", start, offsets, bits, scale, unsigned)
+
+
+def _shifted(values: PrimExpr, by: PrimExpr, saturating: int, rounding: int) -> PrimExpr:
+    """To the left by a positive amount, to the right by a negative one."""
+    return _call("int32x4", "vshl.vector.v4i32.v4i32", values, by, *_numbers(saturating, rounding, 0))
+
+
+def _numbers(*values: int) -> list[PrimExpr]:
+    return [tirx.const(value, "int32") for value in values]
+
+
+def _call(dtype: str, name: str, *operands: PrimExpr) -> PrimExpr:
+    return T.call_llvm_pure_intrin(dtype, f"llvm.arm.mve.{name}", *operands)

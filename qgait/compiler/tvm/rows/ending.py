@@ -1,0 +1,84 @@
+"""What a fused convolution does with a finished row of codes: residual sum, table, max pooling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from qgait.compiler.tvm.blocked.dotprod import Dotprod
+from qgait.compiler.tvm.builder import Function, Index, load, store
+from qgait.compiler.tvm.elementwise import Place, add_codes, table_codes
+from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.mve import gathered
+from qgait.compiler.tvm.pooling import pool_row
+from qgait.export.graph import Graph
+from qgait.targets.processors import Target
+
+if TYPE_CHECKING:
+    from tvm.tirx import Buffer
+
+
+def in_place_of(group: Group) -> str | None:
+    """The shortcut's memory may be the output's: each row is read before it is written. Not if the taps read it too."""
+    alone = group.add is not None and group.pool is None and group.inputs[0] != group.inputs[1]
+    return group.inputs[1] if alone else None
+
+
+class Ending:
+    """The operators of a group behind its convolution, one row of the convolution's output at a time.
+
+    Build it between the inputs and the scratch memory of the function, because it declares the table as a constant.
+    """
+
+    def __init__(self, f: Function, group: Group, graph: Graph, target: Target) -> None:
+        assert group.conv is not None
+        self.group, self.graph, self.target = group, graph, target
+        self.height, self.width, self.channels = graph.tensors[group.conv.output].shape
+        self.residual: Buffer | None = None
+        if group.add is not None:
+            self.residual = f.input(graph.tensors[group.inputs[1]], 1)
+        self.entries = None if group.table is None else f.constant(group.table.table, "int8")
+        self.pool = 1 if group.pool is None else group.pool.kernel
+        self.rows = self.height // self.pool * self.pool  # rows that are needed
+
+    @property
+    def direct(self) -> bool:
+        """Whether the convolution's codes are the result."""
+        return len(self.group.ops) == 1
+
+    @property
+    def row(self) -> int:
+        """Codes in one row of the convolution's output."""
+        return self.width * self.channels
+
+    def finish(self, y: Index, source: Place, window: Index, out: Buffer) -> None:
+        """Takes row ``y`` of the convolution, dense at ``source``, to the output.
+
+        ``window`` is where the rows of the pooling window that ends with this row start, in the buffer of ``source``.
+        """
+        target: Place = (out, y * self.row) if self.pool == 1 else source
+        if self.residual is not None:
+            assert self.group.add is not None and self.group.conv is not None
+            other: Place = (self.residual, y * self.row)
+            first = self.group.add.inputs[0] == self.group.conv.output
+            a, b = (source, other) if first else (other, source)
+            add_codes(self.group.add, self.graph, a, b, target if self.entries is None else source, self.row)
+        if self.entries is not None:
+            if self.target.isa in ("v8", "mve") and self.row % 16 == 0:
+                self._look_up_16(source, target)
+            else:
+                table_codes(self.entries, source, target, self.row)
+        if self.pool > 1:
+            with T.If(tirx.floormod(y, self.pool) == self.pool - 1), T.Then():
+                columns = self.width // self.pool
+                into = (out, tirx.floordiv(y, self.pool) * columns * self.channels)
+                pool_row(self.pool, (source[0], window), self.row, into, columns, self.channels)
+
+    def _look_up_16(self, source: Place, target: Place) -> None:
+        """16 codes at once: 64-bit ARM has the table in registers, MVE gathers from memory."""
+        look_up = gathered if self.target.isa == "mve" else Dotprod().look_up
+        with T.serial(0, self.row // 16) as i:
+            codes = load(source[0], source[1] + i * 16, 16)
+            store(target[0], target[1] + i * 16, look_up(codes, self.entries), 16)

@@ -1,0 +1,243 @@
+"""Convolution row by row: a ring of padded input rows, register tiles along a row, then what is fused behind it.
+
+Codes of neighbouring columns lie one behind the other in a row, so a window is KH runs of KW * I numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from qgait.compiler.tvm.builder import Index, function, load, local, store
+from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.program import Kernel
+from qgait.compiler.tvm.rows.ending import Ending, in_place_of
+from qgait.compiler.tvm.rows.tile import Rescaling, Tile
+from qgait.export.graph import Conv2d, Graph, Tensor
+from qgait.targets.processors import Target
+
+if TYPE_CHECKING:
+    from tvm.tirx import Buffer, PrimExpr
+
+COPIED = 16  # numbers that a copy of a part of a window takes at most
+Weights = NDArray[np.int8]
+# writes the int32 sums [pixels, channels] of a tile: (tiles, sums, block of channels, row, first column)
+Sums = Callable[["Tiles", "Buffer", "Index", "Index", "Index"], None]
+
+
+def row_kernel(
+    group: Group,
+    graph: Graph,
+    target: Target,
+    tile: Tile,
+    dtype: str,
+    pack: Callable[[Weights], Weights],
+    sums: Sums,
+    columns: bool = False,
+    hide_steps: int = 0,
+) -> Kernel:
+    """The kernel of a group that starts with a convolution.
+
+    ``dtype`` is what input rows are kept as; ``pack`` orders int8 weights [O, runs, run] the way ``sums`` reads them.
+    With ``columns`` a window is one run (`Columns`), otherwise KH of them. ``hide_steps``: how many steps a round of
+    ``sums`` takes, for `Tiles.rounds`.
+    """
+    conv = group.conv
+    assert conv is not None
+    source, made = graph.tensors[conv.inputs[0]], graph.tensors[conv.output]
+    by_rows = Ring.of(conv, source, made, dtype, tile.step)
+    ring = Columns.of(by_rows, made, tile.step) if columns else by_rows
+    flat = conv.weight.reshape(len(conv.weight), ring.runs, -1)
+    weight = np.zeros((*flat.shape[:2], ring.run), np.int8)
+    weight[:, :, : flat.shape[2]] = flat
+    with function(group, in_place_of(group)) as f:
+        data = f.input(source)
+        ending = Ending(f, group, graph, target)
+        packed = pack(weight)
+        weights = f.constant(packed, packed.dtype.name)
+        rounds = f.constant([ring.run // tile.step // hide_steps], "int32") if hide_steps else None
+        rule = Rescaling(f, conv, made, tile.channels, target)
+        rows, codes = f.scratch((ring.size, dtype), (0 if ending.direct else ending.pool * ending.row, "int8"))
+        out = f.output(graph.tensors[group.output])
+        tiles = Tiles(tile, ring, made, rows, weights, rule)
+        if rounds is not None:
+            tiles.rounds = T.bind(load(rounds, 0, 1))
+        with T.serial(0, ending.rows) as y:
+            ring.fill(rows, data, y)
+            if ending.direct:
+                tiles.row(sums, y, out, y * ending.row)
+            else:
+                slot = tirx.floormod(y, ending.pool) * ending.row
+                tiles.row(sums, y, codes, slot)
+                ending.finish(y, (codes, slot), 0, out)
+    return f.kernel()
+
+
+@dataclass(frozen=True, eq=False)
+class Ring:
+    """The last KH input rows, row r in slot r % KH, each ``length`` numbers long with its padding.
+
+    ``run`` is KW * I rounded up to whole steps; what lies behind a window meets weights that are zero.
+    """
+
+    conv: Conv2d
+    source: Tensor
+    dtype: str
+    run: int
+    length: int
+
+    @staticmethod
+    def of(conv: Conv2d, source: Tensor, made: Tensor, dtype: str, step: int) -> Ring:
+        _, _, kw, inputs = conv.weight.shape
+        run = -(-kw * inputs // step) * step
+        padded = (conv.padding[1] + source.shape[1] + conv.padding[3]) * inputs
+        last = (made.shape[1] - 1) * conv.stride[1] * inputs + run
+        return Ring(conv, source, dtype, run, -(-max(padded, last) // 8) * 8)
+
+    @property
+    def size(self) -> int:
+        """Numbers of scratch memory."""
+        return self.conv.weight.shape[1] * self.length
+
+    @property
+    def runs(self) -> int:
+        """Runs of one window."""
+        return self.conv.weight.shape[1]
+
+    @property
+    def across(self) -> int:
+        """From a window to the next."""
+        return self.conv.stride[1] * self.conv.weight.shape[3]
+
+    def start(self, y: Index, run: Index) -> PrimExpr:
+        """Where a run of the first window of output row ``y`` begins."""
+        return self.slot(y * self.conv.stride[0] + run)
+
+    def slot(self, row: Index) -> Index:
+        """Where a row starts; rows count from the upper padding on."""
+        return tirx.floormod(row, self.conv.weight.shape[1]) * self.length
+
+    def fill(self, rows: Buffer, data: Buffer, y: Index) -> None:
+        """Brings in the rows that output row ``y`` is the first to read."""
+        height, stride = self.conv.weight.shape[1], self.conv.stride[0]
+        with T.serial(0, height) as i, T.If(tirx.any(y == 0, i >= height - stride)), T.Then():
+            row = y * stride + i
+            self._row(rows, self.slot(row), data, row - self.conv.padding[0])
+
+    def _row(self, rows: Buffer, start: Index, data: Buffer, row: Index) -> None:
+        height, width, inputs = self.source.shape
+        border = tirx.const(self.source.zero_point, self.dtype)
+        left, whole = self.conv.padding[1] * inputs, width * inputs
+        with T.If(tirx.all(row >= 0, row < height)):
+            with T.Then():
+                with T.serial(0, left) as i:
+                    store(rows, start + i, border, 1)
+                with T.serial(0, whole) as i:
+                    store(rows, start + left + i, T.cast(load(data, row * whole + i, 1), self.dtype), 1)
+                with T.serial(0, self.length - left - whole) as i:
+                    store(rows, start + left + whole + i, border, 1)
+            with T.Else(), T.serial(0, self.length) as i:
+                store(rows, start + i, border, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The whole windows of one output row, each one run; made from a ring of rows, behind which they lie."""
+
+    ring: Ring
+    width: int
+    run: int
+
+    @staticmethod
+    def of(ring: Ring, made: Tensor, step: int) -> Columns:
+        window = ring.conv.weight[0].size
+        return Columns(ring, made.shape[1], -(-window // step) * step)
+
+    @property
+    def conv(self) -> Conv2d:
+        return self.ring.conv
+
+    @property
+    def size(self) -> int:
+        # a copy may run over the end of the last window
+        return self._at + self.width * self.run + COPIED
+
+    @property
+    def runs(self) -> int:
+        return 1
+
+    @property
+    def across(self) -> int:
+        return self.run
+
+    @property
+    def _at(self) -> int:
+        return -(-(self.ring.size + COPIED) // COPIED) * COPIED
+
+    def start(self, y: Index, run: Index) -> Index:
+        return self._at
+
+    def fill(self, rows: Buffer, data: Buffer, y: Index) -> None:
+        """Every window from its rows. What a copy spoils is written afterwards, or meets weights that are zero."""
+        self.ring.fill(rows, data, y)
+        _, height, width, inputs = self.conv.weight.shape
+        span = width * inputs
+        size = next((n for n in (4, 8) if n >= span), COPIED)
+        with T.serial(0, self.width) as x:
+            for i in range(height):
+                source = self.ring.start(y, i) + x * self.ring.across
+                for at in range(0, span, size):
+                    codes = load(rows, source + at, size)
+                    store(rows, self._at + x * self.run + i * span + at, codes, size)
+
+
+class Tiles:
+    """The register tiles of one output row."""
+
+    def __init__(
+        self, tile: Tile, ring: Ring | Columns, made: Tensor, rows: Buffer, weights: Buffer, rule: Rescaling
+    ) -> None:
+        self.tile, self.ring, self.made = tile, ring, made
+        self.rows, self.weights, self.rule = rows, weights, rule
+        # of a run; LLVM does not know the number. If it did, it would write them all out and spill their addresses
+        self.rounds: PrimExpr = self.steps
+
+    def row(self, sums: Sums, y: Index, out: Buffer, start: Index) -> None:
+        """Codes of output row ``y``, dense from ``start`` on. The last tile overlaps the one before it."""
+        tile, (_, width, channels) = self.tile, self.made.shape
+        acc = local(tile.pixels * tile.channels, "int32")
+        with T.serial(0, -(-channels // tile.channels)) as block, T.serial(0, -(-width // tile.pixels)) as i:
+            x = tirx.min(i * tile.pixels, width - tile.pixels)
+            sums(self, acc, block, y, x)
+            for p in range(tile.pixels):
+                self._codes(acc, p, block, out, start + (x + p) * channels)
+
+    @property
+    def steps(self) -> int:
+        """Steps of one run."""
+        return self.ring.run // self.tile.step
+
+    def windows(self, y: Index, x: Index, row: Index, step: Index) -> list[PrimExpr]:
+        """``tile.step`` numbers of every pixel from column ``x`` on, in one run of its window."""
+        start, across = self.ring.start(y, row) + step * self.tile.step, self.ring.across
+        return [T.bind(load(self.rows, start + (x + p) * across, self.tile.step)) for p in range(self.tile.pixels)]
+
+    def _codes(self, acc: Buffer, pixel: int, block: Index, out: Buffer, start: Index) -> None:
+        tile, channels = self.tile, self.made.shape[2]
+        first = block * tile.channels
+        whole = channels % tile.channels == 0
+        spare, to = (out, start + first) if whole else (local(tile.channels, "int8"), 0)
+        lanes = self.rule.lanes(tile.channels)
+        for v in range(0, tile.channels, lanes):
+            sums = load(acc, pixel * tile.channels + v, lanes)
+            store(spare, to + v, self.rule.codes(sums, first + v, lanes), lanes)
+        if whole:
+            return
+        with T.serial(0, tirx.min(tile.channels, channels - first)) as c:
+            store(out, start + first + c, load(spare, c, 1), 1)

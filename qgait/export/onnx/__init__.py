@@ -1,0 +1,1 @@
+"""The integer graph as an ONNX file, and back."""

@@ -1,0 +1,69 @@
+"""The integer graph as an ONNX file: silhouettes uint8 [frames, H, W] in, embedding codes int8 [1, P, C] out.
+
+Nothing between the two is a float. Weights are int8 on disk, so the file is about as large as the network has
+parameters. What a reader needs beyond the nodes is in the metadata (``metadata``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+import qgait
+from qgait.errors import QgaitError
+from qgait.export.checks import check_graph
+from qgait.export.graph import Graph
+from qgait.export.onnx.check import check_onnx
+from qgait.export.onnx.metadata import metadata_of, set_metadata
+from qgait.export.onnx.names import EMBEDDING, FRAMES, INPUT
+from qgait.export.onnx.node_list import NodeList
+from qgait.export.onnx.nodes import add_input, add_operator
+from qgait.export.onnx.requant import DOMAIN, OPSET, requant_function
+from qgait.files import replace_file
+
+IR_VERSION = 10
+
+
+def to_onnx(graph: Graph) -> onnx.ModelProto:
+    """The model, with its metadata and digest.
+
+    Raises QgaitError when the graph breaks an invariant, or a value between input and embedding is not an integer.
+    """
+    check_graph(graph)
+    nodes = NodeList(graph)
+    add_input(nodes)
+    for op in graph.ops:
+        add_operator(nodes, op)
+    height, width, _ = graph.tensors[graph.input].shape
+    silhouettes = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [FRAMES, height, width])
+    embedding = helper.make_tensor_value_info(EMBEDDING, TensorProto.INT8, [1, *graph.tensors[graph.output].shape])
+    model = helper.make_model(
+        helper.make_graph(nodes.nodes, graph.model, [silhouettes], [embedding], nodes.initializers),
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+        functions=[requant_function()],
+        ir_version=IR_VERSION,
+        producer_name="qgait",
+        producer_version=qgait.__version__,
+    )
+    set_metadata(model, metadata_of(graph))
+    check_onnx(model)
+    return model
+
+
+def write(graph: Graph, path: Path) -> None:
+    """Writes ``graph`` to ``path`` in one move. Raises QgaitError as ``to_onnx`` does."""
+    save(to_onnx(graph), path)
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Replaces ``path`` by ``model`` in one move, so that a reader never sees half a file.
+
+    Raises QgaitError when the folder is missing or cannot be written.
+    """
+    try:
+        replace_file(path, model.SerializeToString())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QgaitError(f"Cannot write {path}: {reason}.", "give a path in a folder that can be written.") from error

@@ -1,0 +1,1 @@
+"""The integer graph as TOSA 1.0."""

@@ -1,0 +1,1 @@
+"""What qgait compiles for: processors, the parts that they are in, NPUs, and the boards that QEMU has."""

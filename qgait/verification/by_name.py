@@ -1,0 +1,128 @@
+"""Runtimes by name: ``reference``, ``ort``, ``tosa``, ``npu``, or a target, which is compiled into a temporary bundle.
+
+``npu`` and the names of Ethos-U parts are runtimes that interpret what Vela compiles.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qgait.errors import QgaitError
+from qgait.export.graph import Graph
+from qgait.verification.parity import Clip, Codes, Runtime
+
+if TYPE_CHECKING:
+    from qgait.targets.accelerators import NpuTarget
+
+Report = Callable[[str, int, int], None]
+UNCOMPILED = ("reference", "ort", "tosa")
+NPU, DEFAULT_NPU = "npu", "ethos-u55-128"
+ORT_LEVELS = ("disabled", "basic", "extended", "all")
+
+
+@dataclass
+class OpenRuntime:
+    """A runtime with the label it bears in tables, and what has to be deleted after it."""
+
+    label: str
+    runtime: Runtime
+    folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The label, for messages."""
+        return self.label
+
+    def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
+        """See ``Runtime``."""
+        return self.runtime.embed_many(clips)
+
+    def trace(self, clip: Clip) -> dict[str, Codes]:
+        """See ``Runtime``."""
+        return self.runtime.trace(clip)
+
+    def close(self) -> None:
+        """Deletes the temporary bundle."""
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuses an unknown runtime before any work is done."""
+    from qgait.targets.processors import find
+
+    for name in names:
+        if name in UNCOMPILED:
+            continue
+        accelerator = _accelerator(name)
+        if accelerator is not None:
+            from qgait.verification.npu_runtime import require_interpreted
+
+            require_interpreted(accelerator)
+            continue
+        try:
+            find(name)
+        except QgaitError as error:
+            raise QgaitError(
+                f"There is no runtime '{name}'.", f"use {', '.join((*UNCOMPILED, NPU))}, or a target; {error.fix}"
+            ) from error
+
+
+def open_runtimes(
+    names: Sequence[str], onnx: Path, graph: Graph, progress: Report | None = None, all_levels: bool = True
+) -> Iterator[OpenRuntime]:
+    """Opens one runtime after the other; ``ort`` is opened at all four optimisation levels."""
+    for name in names:
+        if name == "reference":
+            from qgait.runtime.reference import Reference
+
+            yield OpenRuntime("reference", Reference(graph))
+        elif name == "ort":
+            from qgait.runtime.ort import OnnxRuntime
+
+            for level in ORT_LEVELS if all_levels else ORT_LEVELS[-1:]:
+                yield OpenRuntime(f"ort {level}", OnnxRuntime(onnx, level))
+        elif name == "tosa":
+            from qgait.runtime.tosa import TosaRuntime
+
+            yield OpenRuntime("tosa", TosaRuntime(graph))
+        elif (accelerator := _accelerator(name)) is not None:
+            from qgait.verification.npu_runtime import NpuRuntime
+
+            label = f"{NPU} {accelerator.name}" if name == NPU else name
+            yield OpenRuntime(label, NpuRuntime.compile(graph, accelerator, progress))
+        else:
+            yield compiled(name, graph, progress)
+
+
+def compiled(name: str, graph: Graph, progress: Report | None = None) -> OpenRuntime:
+    """``graph`` compiled for the target ``name``, with what verification needs to name a layer."""
+    from qgait.export.probe import probe_clips
+    from qgait.runtime.bundle import Bundle
+    from qgait.runtime.compiled import Compiled
+    from qgait.targets.processors import find
+
+    folder = tempfile.TemporaryDirectory(prefix="qgait-")
+    path = Path(folder.name) / "bundle"
+    Bundle.write(graph, find(name), path, probe_clips(graph), trace=True, progress=progress)
+    return OpenRuntime(name, Compiled(Bundle.open(path)), folder)
+
+
+def _accelerator(name: str) -> NpuTarget | None:
+    from qgait.targets.accelerators import find_npu
+
+    return find_npu(DEFAULT_NPU if name == NPU else name)
+
+
+def one_of_each_kind() -> list[str]:
+    """All runtimes but targets that run the same kernels on the same emulator as one before them."""
+    from qgait.targets.processors import all_targets
+
+    kinds: dict[tuple[object, ...], str] = {}
+    for target in all_targets():
+        kinds.setdefault((target.isa, target.qemu), target.name)
+    return [*UNCOMPILED, *kinds.values(), NPU]

@@ -1,0 +1,176 @@
+"""A model file at one of its levels, as something that turns clips into embeddings."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qgait.errors import QgaitError
+from qgait.export.graph import Graph
+from qgait.verification.parity import Clip, Codes
+
+LEVELS = ("float", "fake", "int")
+DEFAULT_RUNTIME = "ort"
+
+
+class Embedder(Protocol):
+    """``level`` and ``runtime`` say what computes; ``scale`` [P] and ``zero_point`` what codes mean (None: float)."""
+
+    model: str
+    level: str
+    runtime: str
+
+    def embed_many(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
+        """Real embeddings [N, P, C] of clips uint8 [n, H, W]."""
+
+    def codes_many(self, clips: Sequence[Clip]) -> NDArray[np.int8] | None:
+        """Embedding codes [N, P, C], or None at the float level."""
+
+
+class _Embeds(Protocol):
+    def embed_many(self, clips: Sequence[Clip]) -> list[Codes]: ...
+
+
+@dataclass
+class IntEmbedder:
+    """Codes from a runtime; real numbers are ``(code - zero_point) * scale``."""
+
+    model: str
+    level: str
+    runtime: str
+    executor: _Embeds
+    scale: NDArray[np.float32]
+    zero_point: int
+
+    def codes_many(self, clips: Sequence[Clip]) -> NDArray[np.int8]:
+        """See ``Embedder``."""
+        return np.stack(self.executor.embed_many(clips))
+
+    def embed_many(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
+        """See ``Embedder``."""
+        levels = self.codes_many(clips).astype(np.float32) - self.zero_point
+        return levels * self.scale.astype(np.float32).reshape(1, -1, 1)
+
+
+class FloatEmbedder:
+    """The float level of a checkpoint or of a quantized model's layers."""
+
+    level = "float"
+    runtime = "torch"
+
+    def __init__(self, path: Path) -> None:
+        from qgait.quantizers import float_arithmetic
+
+        self.model, layers = _float_layers(path)
+        self._embed = lambda clip: float_arithmetic.embed(layers, clip)
+
+    def codes_many(self, clips: Sequence[Clip]) -> None:
+        """See ``Embedder``."""
+        return
+
+    def embed_many(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
+        """See ``Embedder``."""
+        return np.stack([self._embed(clip) for clip in clips])
+
+
+class _Simulation:
+    def __init__(self, path: Path) -> None:
+        from qgait.quantizers import model_file
+
+        self.network = model_file.load(path)
+
+    def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
+        return [self.network.embed(clip) for clip in clips]
+
+
+def open_embedder(path: Path, level: str, runtime: str | None, stack: ExitStack) -> Embedder:
+    """``path`` is a float checkpoint, a quantized model, an ONNX file or a bundle; ``stack`` owns temporary files.
+
+    Raises QgaitError when the file has no such level, or the level no such runtime.
+    """
+    if level not in LEVELS:
+        raise QgaitError(f"'{level}' is not a level.", f"choose one of {', '.join(LEVELS)}.")
+    if level != "int" and runtime is not None:
+        raise QgaitError(
+            f"The {level} level runs in torch only, not in '{runtime}'.", "leave --runtime out, or use --level int."
+        )
+    if not path.exists():
+        raise QgaitError(f"There is no {path}.", "check the path.")
+    compiled = path.is_dir() or path.suffix == ".onnx"
+    if level != "int" and compiled:
+        raise QgaitError(
+            f"{path} holds integers only, not the {level} level.", "give the model that it was exported from."
+        )
+    if level == "float":
+        return FloatEmbedder(path)
+    if level == "fake":
+        simulation = _Simulation(path)
+        return _int_embedder(_graph(path, simulation), "fake", "torch", simulation)
+    if path.is_dir():
+        return _bundle(path, runtime)
+    return _integer(path, runtime or DEFAULT_RUNTIME, stack)
+
+
+def _int_embedder(graph: Graph, level: str, runtime: str, executor: _Embeds) -> IntEmbedder:
+    output = graph.tensors[graph.output]
+    return IntEmbedder(graph.model, level, runtime, executor, output.scale, output.zero_point)
+
+
+def _graph(path: Path, simulation: _Simulation | None = None) -> Graph:
+    if path.suffix == ".onnx":
+        from qgait.export.onnx.reader import read
+
+        return read(path)
+    from qgait.export.folding import fold
+
+    return fold((simulation or _Simulation(path)).network)
+
+
+def _bundle(path: Path, runtime: str | None) -> IntEmbedder:
+    from qgait.runtime.bundle import Bundle
+    from qgait.runtime.compiled import Compiled
+
+    bundle = Bundle.open(path)
+    if runtime not in (None, bundle.target_name):
+        raise QgaitError(f"{path} was compiled for {bundle.target_name}, not {runtime}.", "leave --runtime out.")
+    return IntEmbedder(bundle.model, "int", bundle.target_name, Compiled(bundle), bundle.scale, bundle.zero_point)
+
+
+def _integer(path: Path, runtime: str, stack: ExitStack) -> IntEmbedder:
+    from qgait.verification.by_name import check_names, open_runtimes
+
+    check_names([runtime])
+    graph = _graph(path)
+    onnx = path
+    if path.suffix != ".onnx" and runtime == "ort":
+        from qgait.export.onnx.writer import write
+
+        onnx = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qgait-"))) / "model.onnx"
+        write(graph, onnx)
+    opened = next(open_runtimes([runtime], onnx, graph, all_levels=False))
+    stack.callback(opened.close)
+    return _int_embedder(graph, "int", runtime, opened)
+
+
+def _float_layers(path: Path):  # type: ignore[no-untyped-def]
+    if path.suffix == ".safetensors":
+        from qgait.quantizers import model_file
+
+        network = model_file.load(path)
+        if network.trained:
+            raise QgaitError(
+                f"{path} was trained at {network.recipe}: it has no float level.", "give the float checkpoint."
+            )
+        return network.model, network.layers
+    from qgait.models import checkpoint
+    from qgait.models.backbone import describe
+
+    model = checkpoint.load(path, None)
+    return model.name, describe(model)

@@ -1,0 +1,66 @@
+"""What a microcontroller has of memory: amounts, defaults, and networks that do not fit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from compiled_bundles import bundle, clips, graph
+
+from qgait.errors import QgaitError
+from qgait.runtime.bundle import Bundle
+from qgait.targets.parts import PARTS, amount, check, share, with_memory
+from qgait.targets.processors import all_targets, find
+
+
+def test_every_bare_target_has_a_part() -> None:
+    assert set(PARTS) == {target.name for target in all_targets() if target.board is not None}
+    for name, part in PARTS.items():
+        told = with_memory(find(name), None, None)
+        assert (told.part, told.flash_bytes, told.ram_bytes) == (part.name, part.flash, part.ram)
+
+
+def test_given_amounts_replace_the_part() -> None:
+    told = with_memory(find("cortex-m33"), "1M", "256k")
+    assert (told.flash_bytes, told.ram_bytes) == (2**20, 2**18)
+    half = with_memory(find("cortex-m33"), None, "65536")
+    assert (half.flash_bytes, half.ram_bytes) == (PARTS["cortex-m33"].flash, 2**16)
+    assert find("cortex-m33").flash_bytes is None, "verification compiles without a limit"
+
+
+@pytest.mark.parametrize("text", ["", "0", "4G", "1.5M", "-3k", "much"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(QgaitError, match="no amount of memory"):
+        amount("--flash", text)
+
+
+def test_a_target_with_an_operating_system_has_no_such_limit() -> None:
+    assert with_memory(find("arm"), None, None) == find("arm")
+    with pytest.raises(QgaitError, match="--ram is for a Cortex-M"):
+        with_memory(find("arm"), None, "1M")
+
+
+def test_a_network_that_does_not_fit_is_refused_with_the_sums(tmp_path: Path) -> None:
+    memory = bundle("tiny", "cortex-m33").manifest["memory"]
+    flash, arena = memory["flash_bytes"], memory["arena_bytes"]
+    small = with_memory(find("cortex-m33"), str(flash), str(arena - 1))
+    with pytest.raises(QgaitError, match=re.escape(f"needs {arena:,} bytes of RAM for the arena, 1 more")) as caught:
+        Bundle.write(graph("tiny"), small, tmp_path / "bundle", clips(graph("tiny"), 2, 3))
+    assert f"in all it needs {flash:,} of flash and {arena:,} of RAM" in caught.value.problem
+    assert "--ram" in caught.value.fix and list(tmp_path.iterdir()) == []
+    check(replace(small, ram_bytes=arena), flash, arena)
+    with pytest.raises(QgaitError, match="flash for code and weights"):
+        check(small, flash + 1, arena - 1)
+
+
+def test_the_sum_of_the_flash_is_that_of_the_linked_program() -> None:
+    made = bundle("tiny", "cortex-m33")
+    program, flash = made.size("gait-run.elf"), made.manifest["memory"]["flash_bytes"]
+    assert flash < program < flash + 16_384, "the program adds its own few functions"
+
+
+def test_shares() -> None:
+    assert share(1_234_567, 4_000_000) == "1,235 kB of 4,000 kB"
+    assert share(1_234_567, None) == "1,235 kB"
