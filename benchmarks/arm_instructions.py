@@ -34,7 +34,7 @@ def rows(graph: Graph, target: Target) -> list[tuple[str, int, int]]:
     """(layers, multiply-accumulates, instructions) of every kernel that runs once a frame."""
     assert target.qemu is not None, "the target runs without QEMU"
     tensors = {name: codes[0] for name, codes in reference.trace(graph, silhouettes(1)).items()}
-    macs = {op.name: graph.macs_of(op) for op in graph.ops}
+    macs = {op.name: op.macs(graph.tensors) for op in graph.ops}
     found = []
     for kernel in lower(graph, target).frame:
         if not sum(macs.get(name, 0) for name in kernel.ops):

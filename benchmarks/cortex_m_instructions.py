@@ -58,7 +58,7 @@ def main(chosen: list[str]) -> None:
         if chosen and not any(word in name for word in chosen):
             continue
         graph, group, _ = case.build()
-        macs = graph.macs_of(group.op)
+        macs = group.op.macs(graph.tensors)
         print(f"{name}: {macs / 1e6:.2f} MMAC")
         for core, build in KERNELS.items():
             ours, portable = (instructions(case, find(core), kernel) for kernel in (build, conv_portable.conv_kernel))

@@ -35,7 +35,8 @@ from qgait.compiler.npu.ethosu.vela_output import read_figures
 from qgait.compiler.npu.partition import partition
 from qgait.data.walkers.dataset import sequence
 from qgait.export.folding import fold
-from qgait.export.graph import FrameMax, Graph
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax
 from qgait.export.segments import Segment, segment_of
 from qgait.export.tosa.writer import clip_bytes
 from qgait.models.backbone import describe
@@ -87,7 +88,7 @@ def facts(figures: Figures, macs: int, target: NpuTarget) -> dict[str, Any]:
 
 def measured(graph: Graph, tflite: Path, target: NpuTarget, sram: int | None) -> dict[str, Any]:
     """Everything about one backbone on one accelerator."""
-    of_frame, of_clip = graph.macs()
+    of_frame, of_clip = graph.frame_macs, graph.clip_macs
     made = partition(graph, target)
     compiler = SegmentCompiler(graph, target, VelaOptions())
     frame, head = (segment_of(graph, tuple(ops), name) for ops, name in _phases(graph))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qgait.compiler.npu.ethosu.forms import MICRO_BLOCKS
-from qgait.export.graph import Conv2d, Graph, Op, Table
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Op, Table
 from qgait.export.tosa.forms import COLUMNS, TURNED
 from qgait.runtime.ethosu.segment import Figures, LayerFigures
 from qgait.targets.accelerators import NpuTarget
@@ -30,7 +31,7 @@ def rows(graph: Graph, figures: Figures, target: NpuTarget) -> Iterator[tuple[st
         op = made.get(name)
         if isinstance(op, Table):
             op = made[op.inputs[0]]
-        macs = graph.macs_of(op) if op is not None and layer.operator == "Conv2D" else 0
+        macs = op.macs(graph.tensors) if op is not None and layer.operator == "Conv2D" else 0
         share = macs / target.macs / layer.cycles
         reason = "" if share >= GOOD else _reason(graph, op, layer, figures, target)
         yield name, layer.operator, f"{layer.cycles:,}", f"{share:.2f}" if macs else "-", reason

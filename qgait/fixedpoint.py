@@ -22,12 +22,6 @@ MAX_ADD_FACTOR = 2**14  # the widest operand multiplier that every NPU fuses int
 Int = NDArray[np.integer]
 
 
-def real_multiplier(s_in: ArrayLike, s_w: ArrayLike, s_out: ArrayLike) -> NDArray[np.float32]:
-    """``float32(s_in * s_w / s_out)``, evaluated in float64 and rounded once."""
-    product = np.asarray(s_in, np.float64) * np.asarray(s_w, np.float64) / np.asarray(s_out, np.float64)
-    return product.astype(np.float32)
-
-
 def encode_multiplier(real: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
     """Integers (m, s) with ``m / 2**s == real`` exactly; ``real`` is float32 and positive.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qgait.compiler.tvm.fusion import Group
-from qgait.export.graph import Add, Conv2d, Graph, MaxPool2d, Op, Requant, Table, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import Add, Conv2d, MaxPool2d, Op, Requant, Table, Tensor
 from qgait.fixedpoint import encode_multiplier
 from qgait.runtime import reference
 

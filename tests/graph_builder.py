@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pointwise_tables import leaky_codes, power_tables, rescaled_codes, sigmoid_codes
 
-from qgait.export.graph import (
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
     FrameMax,
     FrameWindow,
-    Graph,
     MaxPool2d,
     Multiply,
     Op,
@@ -32,6 +32,7 @@ from qgait.export.graph import (
 )
 from qgait.fixedpoint import add_factors, encode_multiplier
 from qgait.runtime import reference
+from qgait.runtime.reference_operators import conv_columns, conv_matrix
 
 
 def silhouettes(frames: int, seed: int = 0, height: int = 64, width: int = 44) -> NDArray[np.uint8]:
@@ -218,5 +219,5 @@ def _scales(like: Tensor, scale: np.float32) -> NDArray[np.float32]:
 
 
 def _accumulators(op: Conv2d, x: NDArray[np.int8], source: Tensor, result: Tensor) -> NDArray[np.int64]:
-    columns = reference.conv_columns(op, x, source)
-    return (columns @ reference.conv_matrix(op) + op.bias).astype(np.int64)
+    columns = conv_columns(op, x, source)
+    return (columns @ conv_matrix(op) + op.bias).astype(np.int64)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import Conv2d, FrameMax, Graph, PartLinear, Requant, StripPool, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, FrameMax, PartLinear, Requant, StripPool, Tensor
 
 
 def power_of_two(shape: tuple[int, ...], exponent: int) -> Requant:

@@ -12,7 +12,8 @@ import numpy as np
 from qgait.compiler.npu.call import NpuCall, npu_call
 from qgait.compiler.npu.partition import partition
 from qgait.compiler.npu.plan import NpuPlan
-from qgait.export.graph import FrameMax, Graph
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax
 from qgait.export.segments import BEFORE, Segment
 from qgait.export.tosa.writer import segment_bytes
 from qgait.runtime import reference

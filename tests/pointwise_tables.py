@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export.graph import Tensor
+from qgait.export.operators import Tensor
 
 CODES = np.arange(-128, 128)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qgait.compiler.tvm.emit import emit_object
 from qgait.compiler.tvm.program import SILHOUETTE, Kernel, Program
-from qgait.export.graph import FrameMax
+from qgait.export.operators import FrameMax
 
 Codes = NDArray[np.int8]
 MOST_ARGUMENTS = 12

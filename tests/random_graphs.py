@@ -6,7 +6,7 @@ import numpy as np
 from graph_builder import GraphBuilder
 
 from qgait.export.graph import Graph
-from qgait.export.timing import Series, series
+from qgait.export.timing import Series
 
 FRAMES = 24  # enough for every window to have values
 
@@ -27,7 +27,7 @@ def random_temporal_graph(seed: int) -> Graph:
         x = b.power_pool(x, (3, 5)) if rng.random() < 0.5 else b.strips(x, (4, 1))
     b.linear(x, 5)
     graph = b.graph(f"random{seed}")
-    needed = next(n for n in range(1, FRAMES + 1) if all(s.length(n) > 0 for s in series(graph).values()))
+    needed = next(n for n in range(1, FRAMES + 1) if all(s.length(n) > 0 for s in graph.series.values()))
     return b.graph(graph.model, min_frames=needed)
 
 
@@ -47,6 +47,6 @@ def _layer(b: GraphBuilder, rng: np.random.Generator, x: str) -> str:
 
 def _joins(b: GraphBuilder, one: str, other: str) -> bool:
     """Whether the two have values of the same indices."""
-    found = series(b.graph("unfinished"))
+    found = b.graph("unfinished").series
     one_series, other_series = found.get(one, Series()), found.get(other, Series())
     return (one_series.stride, one_series.extra) == (other_series.stride, other_series.extra)

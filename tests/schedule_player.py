@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, WindowMax, WindowPool
-from qgait.export.schedule import UNENDED, due, output_tensor, schedule
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax, FrameWindow, Op, WindowMax, WindowPool
+from qgait.export.schedule import UNENDED, due, output_tensor
 from qgait.fixedpoint import requantize
 from qgait.runtime import reference
 
@@ -28,7 +29,7 @@ class Player:
     """One walker; ``made`` counts the values of every tensor."""
 
     def __init__(self, graph: Graph, start: int = 0) -> None:
-        self.graph, self.schedule = graph, schedule(graph)
+        self.graph, self.schedule = graph, graph.schedule
         self.step = start  # a later start is what counting from the limit on looks like
         self.kept = Kept({name: [None] * depth for name, depth in self.schedule.rings.items()})
         self.first_frames: list[NDArray[np.uint8]] = []

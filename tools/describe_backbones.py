@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from graph_of_layers import graph_of, without_numbers
 from integer_forms import FORMS, INTRODUCTION, TITLES
 
-from qgait.export.graph import Concat, Graph
+from qgait.export.graph import Graph
+from qgait.export.operators import Concat
 from qgait.models.backbone import Backbone
 from qgait.models.registry import BACKBONES, facts
 from qgait.report.network import Box, boxes, describe

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from qgait.export.graph import (
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     Add,
     Concat,
     FrameMax,
     FrameWindow,
-    Graph,
     Multiply,
     Op,
     PowerPool,

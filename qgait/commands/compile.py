@@ -130,9 +130,7 @@ def _selftest(bundle: Bundle) -> tuple[str, int | None]:
 
 def selftest_lengths(graph: Graph) -> tuple[int, int]:
     """Frames of the two clips: everything runs at least twice in the first; the second is repeated where any can be."""
-    from qgait.export.schedule import schedule
-
-    times = schedule(graph)
+    times = graph.schedule
     longer, shorter = SELFTEST_FRAMES
     return max(longer, times.delay + 2 * times.stride), shorter if graph.min_frames == 1 else graph.min_frames - 1
 

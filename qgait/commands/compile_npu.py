@@ -72,7 +72,7 @@ def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, An
     assert npu is not None
     found = estimate(npu)
     on_npu = [op for segment in plan.partition.segments for op in segment.ops]
-    share = sum(map(graph.macs_of, on_npu)) / max(sum(map(graph.macs_of, graph.ops)), 1)
+    share = sum(op.macs(graph.tensors) for op in on_npu) / max(sum(op.macs(graph.tensors) for op in graph.ops), 1)
     streams_table(found, f"{graph.model} {graph.bits} on {found.accelerator}")
     for line in _choices(npu["choices"]):
         console.print(line, markup=False, soft_wrap=True)

@@ -195,7 +195,7 @@ def collect(run: Demo, model: Path) -> dict[str, Any]:
     evaluations = [found for name in ("float", "fake", "ort", "host") if (found := run.result(f"eval-{name}"))]
     benchmarks = {target: found for target in COMPILED if (found := run.result(f"bench-{target}"))}
     sizes = {
-        "float": 4 * graph.parameters(),
+        "float": 4 * graph.parameters,
         "fake": model.stat().st_size,
         "ort": (run.out / "model.onnx").stat().st_size,
     }

@@ -20,7 +20,6 @@ def export(model: Path, out: Path, json_file: Path | None) -> None:
     from qgait.export.onnx.simplify import simplify
     from qgait.export.onnx.writer import write
     from qgait.export.probe import probe_clips
-    from qgait.export.timing import macs_of_frame
     from qgait.quantizers import model_file
 
     graph = fold(model_file.load(model))
@@ -28,8 +27,8 @@ def export(model: Path, out: Path, json_file: Path | None) -> None:
     write(graph, out)
     message = simplify(out, graph, probe_clips(graph))
     size = out.stat().st_size
-    parameters = graph.parameters()
-    frame_macs, clip_macs = macs_of_frame(graph), graph.macs()[1]
+    parameters = graph.parameters
+    frame_macs, clip_macs = graph.frame_macs, graph.clip_macs
     parts, channels = graph.tensors[graph.output].shape
     rows = [
         ("operators", f"{len(graph.ops)}, all integer"),

@@ -12,7 +12,6 @@ import qgait
 from qgait.compiler.memory_plan import HEADER_BYTES, MemoryPlan
 from qgait.compiler.npu.call import NpuCall
 from qgait.compiler.tvm.program import Program, Step
-from qgait.export.timing import macs_of_frame
 from qgait.runtime.bundle import FORMAT, VERSION
 
 
@@ -34,7 +33,7 @@ def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: 
             "scales": [float(s) for s in np.broadcast_to(embedding.scale, embedding.shape[:1])],
             "zero_point": embedding.zero_point,
         },
-        "macs": {"frame": macs_of_frame(graph), "embedding": graph.macs()[1]},
+        "macs": {"frame": graph.frame_macs, "embedding": graph.clip_macs},
         "timing": {
             "min_frames": memory.schedule.min_frames,
             "delay": memory.schedule.delay,
@@ -59,7 +58,7 @@ def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: 
         ],
         "notes": list(program.notes),
         "selftest": {"frames": selftest_frames},
-        "metadata": graph.metadata,
+        "metadata": {},
         "versions": {
             "qgait": qgait.__version__,
             **{name: importlib.metadata.version(name) for name in ("apache-tvm", "ziglang", "numpy")},

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from qgait.compiler.npu.call import NpuCall
 from qgait.compiler.tvm.program import SILHOUETTE, Program, Step
 from qgait.compiler.views import ALIGNMENT
-from qgait.export.graph import FrameMax, Graph
-from qgait.export.schedule import Schedule, schedule
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax
+from qgait.export.schedule import Schedule
 
 HEADER_BYTES = 64  # what the library itself remembers between calls
 SHUFFLES = 400
@@ -113,7 +114,7 @@ def plan(program: Program) -> MemoryPlan:
     Frame and clip steps never run at the same time and pass nothing but the running maxima on, so both use the
     same bytes behind what is kept.
     """
-    times = schedule(program.graph)
+    times = program.graph.schedule
     tensors, kept_at, state_end = _kept(program.graph, times)
     state = tuple(name for name in tensors if name not in times.rings)
     rings = {name: aligned(program.graph.tensors[name].size) for name in times.rings}
@@ -136,7 +137,7 @@ def plan(program: Program) -> MemoryPlan:
 
 def state_bytes(graph: Graph) -> int:
     """What a compiled ``graph`` remembers from one call to the next, on every target; needs no compiler."""
-    return _kept(graph, schedule(graph))[2]
+    return _kept(graph, graph.schedule)[2]
 
 
 def _kept(graph: Graph, times: Schedule) -> tuple[dict[str, int], int, int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from qgait.export.graph import Concat, FrameMax, Graph, Op, RowSlice
+from qgait.export.graph import Graph
+from qgait.export.operators import Concat, FrameMax, Op, RowSlice
 
 ALIGNMENT = 64  # bytes; a cache line, and more than any vector load asks for
 

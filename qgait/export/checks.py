@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from qgait.errors import QgaitError
-from qgait.export.graph import Graph, Tensor
+from qgait.export.graph import Graph
 from qgait.export.operator_checks import operator_offences
-from qgait.export.timing import series
+from qgait.export.operators import Tensor
 
 
 def check_graph(graph: Graph) -> None:
@@ -19,7 +19,7 @@ def check_graph(graph: Graph) -> None:
     named = {graph.input, graph.output}.union(*((*op.inputs, op.output) for op in graph.ops))
     if named <= graph.tensors.keys():  # the other rules look tensors up
         offences += [offence for tensor in graph.tensors.values() for offence in _tensor(tensor)]
-        offences += [offence for op in graph.ops for offence in operator_offences(graph, op)]
+        offences += [offence for op in graph.ops for offence in operator_offences(op, graph.tensors)]
         offences += list(_ends(graph))
     if not offences:  # windows that are out of range have no times
         offences += list(_time(graph))
@@ -93,7 +93,7 @@ def _time(graph: Graph) -> Iterator[str]:
         yield f"a clip of {graph.min_frames} frames is not possible"
         return
     try:
-        found = series(graph)
+        found = graph.series
     except ValueError as error:
         yield str(error)
         return

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export.graph import (
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
     FrameMax,
     FrameWindow,
-    Graph,
     MaxPool2d,
     Multiply,
     Op,

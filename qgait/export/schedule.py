@@ -15,11 +15,12 @@ Frames are pushed one at a time and an embedding may be asked for at any moment;
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 
-from qgait.export.graph import FrameMax, Graph, Op
-from qgait.export.timing import Series, repeated, series, window_of
+from qgait.export.operators import Op
+from qgait.export.timing import Series, repeated
 
 LIMIT = 2**30  # steps are counted up to this number
 UNENDED = LIMIT + 2**20  # the length of a clip whose end has not come: longer than any step can see
@@ -39,7 +40,7 @@ class Window:
 class Schedule:
     """``series`` of every tensor of a frame, ``rings`` the number of values kept, ``windows`` by their output."""
 
-    series: dict[str, Series]
+    series: Mapping[str, Series]
     rings: dict[str, int]
     windows: dict[str, Window]
     flush: int
@@ -98,34 +99,36 @@ def due(of: Series, step: int, frames: int) -> int | None:
     return value if rest == 0 and 0 <= value < of.length(frames) else None
 
 
-def schedule(graph: Graph) -> Schedule:
-    """The schedule of ``graph``. Raises ValueError, naming the tensor, for a graph that cannot be streamed."""
-    of = series(graph)
+def schedule_of(series: Mapping[str, Series], ops: Sequence[Op], min_frames: int) -> Schedule:
+    """The schedule of the operators that run for a frame; ``Graph.schedule`` keeps it.
+
+    Raises ValueError, naming the tensor, when they cannot be streamed.
+    """
     rings: dict[str, int] = {}
     windows: dict[str, Window] = {}
-    for op in graph.frame_ops():
-        window = window_of(op)
+    for op in ops:
+        window = op.window
         if window is not None:
             windows[op.output] = Window(op.inputs[0], *window)
             if not 0 <= windows[op.output].padding < windows[op.output].size:
                 raise ValueError(f"{op.name} has values that look at no frame at all")
             rings[op.inputs[0]] = max(rings.get(op.inputs[0], 0), window[0])
             continue
-        made = of[output_tensor(op)]
+        made = series[output_tensor(op)]
         for name in op.inputs:
-            waits = made.delay - of[name].delay
+            waits = made.delay - series[name].delay
             if waits > 0:
-                rings[name] = max(rings.get(name, 0), waits // of[name].stride + 1)
-    empty = [name for name, at in of.items() if at.length(graph.min_frames) < 1]
+                rings[name] = max(rings.get(name, 0), waits // series[name].stride + 1)
+    empty = [name for name, at in series.items() if at.length(min_frames) < 1]
     if empty:
-        raise ValueError(f"{empty[0]} has no value in a clip of {graph.min_frames} frames")
-    flush = max(at.extra + at.delay - at.stride + 1 for at in of.values())
-    made_schedule = Schedule(of, rings, windows, flush, graph.min_frames)
-    if made_schedule.period + graph.min_frames + flush > LIMIT // 2:
-        raise ValueError(f"a period of {made_schedule.period} frames cannot be counted")
-    return made_schedule
+        raise ValueError(f"{empty[0]} has no value in a clip of {min_frames} frames")
+    flush = max(at.extra + at.delay - at.stride + 1 for at in series.values())
+    found = Schedule(series, rings, windows, flush, min_frames)
+    if found.period + min_frames + flush > LIMIT // 2:
+        raise ValueError(f"a period of {found.period} frames cannot be counted")
+    return found
 
 
 def output_tensor(op: Op) -> str:
     """The tensor whose series tells when an operator runs: of a FrameMax its input, for a maximum is no series."""
-    return op.inputs[0] if isinstance(op, FrameMax) else op.output
+    return op.inputs[0] if op.ends_frames else op.output

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qgait.export.graph import FrameMax, Graph, Op
+from qgait.export.graph import Graph
+from qgait.export.operators import Op
 
 BEFORE = "_before"  # ends the name under which a segment reads a running maximum that it updates
 
@@ -26,7 +27,7 @@ class Segment:
     @property
     def state(self) -> tuple[str, ...]:
         """The running maxima that the segment updates."""
-        return tuple(op.output for op in self.ops if isinstance(op, FrameMax))
+        return tuple(op.output for op in self.ops if op.ends_frames)
 
 
 def segment_of(graph: Graph, ops: tuple[Op, ...], name: str) -> Segment:
@@ -37,7 +38,7 @@ def segment_of(graph: Graph, ops: tuple[Op, ...], name: str) -> Segment:
     outputs = [
         op.output
         for op in ops
-        if isinstance(op, FrameMax)
+        if op.ends_frames
         or op.output == graph.output
         or any(id(reader) not in inside for reader in graph.readers(op.output))
     ]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qgait.export.graph import FrameWindow, Graph, Op, RowSlice
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameWindow, Op, RowSlice
 
 
 def share_windows(graph: Graph) -> Graph:

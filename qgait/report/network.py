@@ -7,26 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qgait.compiler.memory_plan import state_bytes
-from qgait.export.graph import (
-    Add,
-    Concat,
-    Conv2d,
-    FrameMax,
-    FrameWindow,
-    Graph,
-    MaxPool2d,
-    Multiply,
-    Op,
-    PartLinear,
-    PowerPool,
-    RowSlice,
-    StripPool,
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     Table,
-    WindowMax,
-    WindowPool,
 )
-from qgait.export.schedule import schedule
-from qgait.export.timing import macs_of_frame
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,7 @@ class Box:
 def boxes(graph: Graph, weight_bits: dict[str, int]) -> list[Box]:
     """The layers of ``graph`` in the order in which they run: those of a frame, then those of an embedding."""
     order = [*graph.frame_ops(), *graph.clip_ops()]
-    times = schedule(graph)
+    times = graph.schedule
     number: dict[str, int] = {graph.input: -1}
     result: list[Box] = []
     for op in order:
@@ -72,18 +56,18 @@ def boxes(graph: Graph, weight_bits: dict[str, int]) -> list[Box]:
         result.append(
             Box(
                 name=op.name,
-                what=_what(op) + (f", {_function(tail)}" if tail is not None and merged else ""),
+                what=op.words + (f", {tail.function}" if tail is not None and merged else ""),
                 inputs=tuple(number[name] for name in op.inputs),
                 shape=out.shape,
                 bits=math.ceil(math.log2(out.hi - out.lo + 1)),
                 weight_bits=weight_bits.get(op.name),
                 scale=(scale[0], scale[1]),
                 zero_point=out.zero_point,
-                macs=graph.macs_of(op) // every,
-                weights=op.weight.size if isinstance(op, (Conv2d, PartLinear)) else 0,
+                macs=op.macs(graph.tensors) // every,
+                weights=op.parameters,
                 per_frame=graph.tensors[op.inputs[0]].per_frame,
                 every=every,
-                kept=1 if isinstance(op, FrameMax) else times.rings.get(out.name, 0),
+                kept=1 if op.ends_frames else times.rings.get(out.name, 0),
             )
         )
     return result
@@ -91,14 +75,14 @@ def boxes(graph: Graph, weight_bits: dict[str, int]) -> list[Box]:
 
 def describe(graph: Graph, weight_bits: dict[str, int]) -> dict[str, Any]:
     """The network as plain data: its boxes, what it costs, and what it keeps from one frame to the next."""
-    source, times = graph.tensors[graph.input], schedule(graph)
+    source, times = graph.tensors[graph.input], graph.schedule
     return {
         "model": graph.model,
         "bits": graph.bits,
         "operators": len(graph.ops),
-        "parameters": graph.parameters(),
-        "macs_per_frame": macs_of_frame(graph),
-        "macs_per_embedding": graph.macs()[1],
+        "parameters": graph.parameters,
+        "macs_per_frame": graph.frame_macs,
+        "macs_per_embedding": graph.clip_macs,
         "state_bytes": state_bytes(graph),
         "delay": times.delay,
         "min_frames": graph.min_frames,
@@ -116,51 +100,3 @@ def _is_tail(graph: Graph, table: Table) -> bool:
     """Whether ``table`` alone reads the result of an operator that computes."""
     source = table.inputs[0]
     return source != graph.input and graph.readers(source) == [table]
-
-
-def _function(table: Table | None) -> str:
-    return table.name.rsplit(".", 1)[-1].replace("_", " ") if table is not None else ""
-
-
-def _what(op: Op) -> str:
-    match op:
-        case Conv2d():
-            outputs, kh, kw, inputs = op.weight.shape
-            stride = "" if op.stride == (1, 1) else f", stride {op.stride[0]}"
-            return f"{kh}×{kw} convolution, {inputs} → {outputs}{stride}"
-        case Table():
-            return f"table of {_function(op)}"
-        case MaxPool2d():
-            return f"{op.kernel}×{op.kernel} max pool"
-        case Add():
-            return "sum of two branches"
-        case Multiply():
-            return "product with a gate"
-        case RowSlice():
-            return f"rows {op.start} to {op.stop - 1}"
-        case FrameMax():
-            return "running max over the frames"
-        case FrameWindow() | WindowMax() | WindowPool():
-            return _window(op)
-        case StripPool():
-            kind = "mean + max" if op.kind == "mean_max" else op.kind
-            return f"{' + '.join(map(str, op.bins))} {'strip' if op.bins == (1,) else 'strips'}, {kind}"
-        case PowerPool():
-            regions = "each row" if set(op.rows) == {1} else f"regions of {' + '.join(map(str, op.rows))} rows"
-            return f"generalized mean of {regions}"
-        case PartLinear():
-            parts, inputs, outputs = op.weight.shape
-            return f"{parts} {'matrix' if parts == 1 else 'matrices'}, {inputs} → {outputs}"
-        case Concat():
-            return "join of parts or rows"
-    raise TypeError(f"the operator {op.name} has no name for people")
-
-
-def _window(op: FrameWindow | WindowMax | WindowPool) -> str:
-    stride = "" if isinstance(op, WindowPool) or op.stride == 1 else f", stride {op.stride}"
-    match op:
-        case FrameWindow():
-            return f"{op.size} neighbours in time side by side{stride}"
-        case WindowMax():
-            return f"max of {op.size} neighbours in time{stride}"
-    return f"mean + max of {op.size} neighbours in time"

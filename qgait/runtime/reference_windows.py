@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export.graph import FrameWindow, Tensor, WindowMax, WindowPool
+from qgait.export.operators import FrameWindow, Tensor, WindowMax, WindowPool
 
 Codes = NDArray[np.int8]
 NOT_COUNTED = -128  # no code is smaller, so a missing value never is the maximum
@@ -19,21 +19,19 @@ def neighbours(x: Codes, size: int, stride: int, padding: int, missing: int) -> 
     return [padded[i::stride][:windows] for i in range(size)]
 
 
-def frame_window(op: FrameWindow, x: Codes, source: Tensor) -> Codes:
+def frame_window(op: FrameWindow, inputs: list[Codes], sources: list[Tensor], result: Tensor) -> Codes:
     """[n, ..., C] -> [m, ..., size * C]."""
-    return np.concatenate(neighbours(x, op.size, op.stride, op.padding, source.zero_point), axis=-1)
+    return np.concatenate(neighbours(inputs[0], *op.window, sources[0].zero_point), axis=-1)
 
 
-def window_max(op: WindowMax, x: Codes) -> Codes:
+def window_max(op: WindowMax, inputs: list[Codes], sources: list[Tensor], result: Tensor) -> Codes:
     """[n, ...] -> [m, ...]."""
-    return np.maximum.reduce(neighbours(x, op.size, op.stride, op.padding, NOT_COUNTED))
+    return np.maximum.reduce(neighbours(inputs[0], *op.window, NOT_COUNTED))
 
 
-def window_pool_sums(op: WindowPool, x: Codes, source: Tensor) -> NDArray[np.int32]:
-    """The accumulators, [n, ...] -> [n, ...]."""
-    half = (op.size - 1) // 2
-    total = sum(
-        codes.astype(np.int32) - source.zero_point for codes in neighbours(x, op.size, 1, half, source.zero_point)
-    )
-    largest = np.maximum.reduce(neighbours(x, op.size, 1, half, NOT_COUNTED)).astype(np.int32)
-    return total + op.size * (largest - source.zero_point)
+def window_pool(op: WindowPool, inputs: list[Codes], sources: list[Tensor], result: Tensor) -> Codes:
+    """[n, ...] -> [n, ...]."""
+    (x,), zero_point = inputs, sources[0].zero_point
+    total = sum(codes.astype(np.int32) - zero_point for codes in neighbours(x, *op.window, zero_point))
+    largest = np.maximum.reduce(neighbours(x, *op.window, NOT_COUNTED)).astype(np.int32)
+    return op.requant.codes(total + op.size * (largest - zero_point), result)

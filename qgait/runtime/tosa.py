@@ -42,7 +42,7 @@ class TosaRuntime:
     def _run(self, clip: NDArray[np.uint8], outputs: Sequence[str]) -> dict[str, Codes]:
         height, width, _ = self.graph.tensors[self.graph.input].shape
         require_clip(clip, height, width)
-        of_frame, of_clip = self.graph.macs()
+        of_frame, of_clip = self.graph.frame_macs, self.graph.clip_macs
         within = round(60 + (len(clip) * of_frame + of_clip) / SLOWEST)
         tosa = clip_bytes(self.graph, len(clip), outputs)
         return execute(tosa, {self.graph.input: input_codes(clip)}, outputs, within)

@@ -16,7 +16,6 @@ from qgait.commands.compile import selftest_lengths
 from qgait.compiler import bundle as bundle_writer
 from qgait.export.onnx.reader import read
 from qgait.export.onnx.writer import write
-from qgait.export.schedule import schedule
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled
 from qgait.runtime.reference import Reference
@@ -94,7 +93,7 @@ def test_the_selftest_of_a_temporal_network_is_longer_than_its_delay_and_repeats
     assert selftest_lengths(gaitset_graph()) == (6, 3)
     assert selftest_lengths(parts_graph()) == (6, 3)
     graph = temporal_graph()
-    times = schedule(graph)
+    times = graph.schedule
     assert (times.stride, graph.min_frames) == (3, 3)
     assert selftest_lengths(graph) == (times.delay + 6, 2)
 

@@ -12,7 +12,7 @@ from compiled_bundles import broken, bundle, clips, flipped, graph
 from qgait.compiler.link import Linker, zig_command
 from qgait.compiler.tvm.emit import LIBRARY
 from qgait.errors import ParityError, QgaitError
-from qgait.export.graph import PartLinear
+from qgait.export.operators import PartLinear
 from qgait.runtime.benchmark import bench
 from qgait.runtime.bundle import MANIFEST, Bundle
 from qgait.runtime.compiled import Compiled, Stream, invocation, selftest
@@ -110,7 +110,7 @@ def test_instructions_of_a_frame_are_counted_and_repeatable() -> None:
     made = bundle("tiny", "cortex-m55")
     first, again = (bench(made, "qemu").to_dict() for _ in range(2))
     assert first == again
-    macs = graph("tiny").macs()[0]
+    macs = graph("tiny").frame_macs
     assert macs / 16 < first["instructions_per_frame"] < macs
     assert first["model_bytes"] == made.manifest["memory"]["flash_bytes"]
     assert first["frame_ms"] == {"median": None, "p95": None}

@@ -13,7 +13,8 @@ from compiled_bundles import graph
 from qgait.compiler.memory_plan import ALIGNMENT, HEADER_BYTES, Buffer, MemoryPlan, aligned, pack, plan
 from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import SILHOUETTE, Kernel, Program
-from qgait.export.graph import FrameMax, Graph
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax
 from qgait.targets.processors import find
 
 

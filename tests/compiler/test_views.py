@@ -15,8 +15,8 @@ from qgait.compiler.tvm import lowering
 from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import SILHOUETTE, Program
 from qgait.compiler.views import View, views
-from qgait.export.graph import Add, Concat, Graph, RowSlice
-from qgait.export.schedule import schedule
+from qgait.export.graph import Graph
+from qgait.export.operators import Add, Concat, RowSlice
 from qgait.runtime import reference
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled
@@ -51,7 +51,7 @@ def named(kind: type, place: int) -> str:
 
 
 def test_what_lies_where() -> None:
-    inside = views(GRAPH, schedule(GRAPH).rings)
+    inside = views(GRAPH, GRAPH.schedule.rings)
     outer, parts = named(Concat, 1), [op.inputs for op in GRAPH.ops if isinstance(op, Concat)]
     assert inside[named(RowSlice, 1)] == View("window2", 3 * 3 * ROW)
     assert inside[parts[1][0]] == View(outer, 0)

@@ -12,9 +12,9 @@ from example_graphs import gaitbase_graph, gaitset_graph, tiny_graph
 from graph_builder import GraphBuilder
 from graph_edits import changed, op_of, refusal, with_op, with_tensor
 
-from qgait.export.accumulator_range import accumulator_range
 from qgait.export.checks import check_graph
-from qgait.export.graph import Add, Conv2d, Graph, Op, PartLinear, Requant, StripPool
+from qgait.export.graph import Graph
+from qgait.export.operators import Add, Conv2d, Op, PartLinear, Requant, StripPool, requant
 from qgait.runtime import reference
 
 
@@ -199,9 +199,9 @@ def test_the_bound_of_the_accumulator_is_reached_and_not_passed(layer: str, sign
     if isinstance(op, Conv2d):  # without padding, so that one output sees a whole kernel of our choice
         op = replace(op, padding=(0, 0, 0, 0))
     seen: list[np.ndarray] = []
-    monkeypatch.setattr(reference, "requantize", lambda acc, *rest: (seen.append(acc), acc.astype(np.int8))[1])
+    monkeypatch.setattr(requant, "requantize", lambda acc, *rest: (seen.append(acc), acc.astype(np.int8))[1])
     reference.execute(graph, op, worst_input(op, graph, sign))
-    bounds = accumulator_range(graph, op)
+    bounds = op.accumulator(graph.tensors)
     assert bounds is not None
     (accumulators,) = seen
     bound = bounds[(sign + 1) // 2]

@@ -12,9 +12,9 @@ from graph_builder import GraphBuilder
 from graph_edits import changed, op_of, refusal, with_op, with_tensor
 from random_graphs import random_temporal_graph
 
-from qgait.export.accumulator_range import accumulator_range
 from qgait.export.checks import check_graph
-from qgait.export.graph import Graph, Multiply, PowerPool, Requant, StripPool, WindowPool
+from qgait.export.graph import Graph
+from qgait.export.operators import Multiply, PowerPool, Requant, StripPool, WindowPool, requant
 from qgait.runtime import reference
 
 
@@ -194,13 +194,11 @@ def test_the_bounds_of_the_accumulator_are_reached_and_not_passed(
     """By constant inputs at both ends of their ranges, in all combinations."""
     graph = make()
     op = op_of(graph, layer)
-    bounds = accumulator_range(graph, op)
+    bounds = op.accumulator(graph.tensors)
     assert bounds is not None and isinstance(op, StripPool | Multiply | PowerPool | WindowPool)
     seen: list[np.ndarray] = []
-    monkeypatch.setattr(reference, "requantize", lambda acc, *rest: (seen.append(acc), acc.astype(np.int8))[1])
-    monkeypatch.setattr(
-        reference.np, "searchsorted", lambda thresholds, acc, side: (seen.append(acc[:, np.newaxis]), acc)[1]
-    )
+    monkeypatch.setattr(requant, "requantize", lambda acc, *rest: (seen.append(acc), acc.astype(np.int8))[1])
+    monkeypatch.setattr(np, "searchsorted", lambda thresholds, acc, side: (seen.append(acc[:, np.newaxis]), acc)[1])
     for first in extremes(graph, op.inputs[0]):
         for last in extremes(graph, op.inputs[-1]):
             codes = [np.full((7, *graph.tensors[op.inputs[0]].shape), first, np.int8)]

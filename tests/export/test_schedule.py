@@ -12,7 +12,7 @@ from random_graphs import random_temporal_graph
 from schedule_player import Player
 
 from qgait.export.graph import Graph
-from qgait.export.schedule import LIMIT, UNENDED, Window, due, schedule
+from qgait.export.schedule import LIMIT, UNENDED, Window, due
 from qgait.runtime import reference
 
 SHAPE = (16, 12)
@@ -77,14 +77,14 @@ def test_asking_changes_nothing() -> None:
 
 
 def test_what_is_kept() -> None:
-    of = schedule(deep_graph())
+    of = deep_graph().schedule
     assert of.windows["windowmax5"] == Window("windowmax4", 4, 2, 1)
     assert [of.series[name].delay for name in ("windowmax3", "windowmax5", "add7")] == [3, 6, 6]
     assert of.rings["add6"] == 1, "the sum of the short branch waits for the long one, less than a stride"
     assert (of.flush, of.min_frames, of.stored_frames, of.needs_copy) == (3, 5, 4, True)
-    plain = schedule(gaitset_graph(channels=(4, 4, 4)))
+    plain = gaitset_graph(channels=(4, 4, 4)).schedule
     assert plain.is_plain and not plain.needs_copy and plain.rings == {} and plain.flush == 0
-    sampled = schedule(sampled_graph())
+    sampled = sampled_graph().schedule
     assert not sampled.needs_copy and not sampled.is_plain
 
 
@@ -93,7 +93,7 @@ def test_counting_may_start_anew(build: Callable[[], Graph]) -> None:
     """A walk that began so long ago that the counter went over its limit ends like one that did not."""
     graph = build()
     clip = silhouettes(24, 8, *SHAPE)
-    period = schedule(graph).period
+    period = graph.schedule.period
     start = LIMIT - 14
     young, old = Player(graph, start % period + period), Player(graph, start)
     for player in (young, old):
@@ -106,18 +106,18 @@ def test_counting_may_start_anew(build: Callable[[], Graph]) -> None:
 
 
 def test_a_clip_without_an_end_makes_every_value() -> None:
-    for of in schedule(deep_graph()).series.values():
+    for of in deep_graph().schedule.series.values():
         steps = [step for step in range(40) if due(of, step, UNENDED) is not None]
         assert steps == list(range(of.delay, 40, of.stride))
 
 
 def test_what_cannot_be_streamed_is_named() -> None:
     with pytest.raises(ValueError, match="no value in a clip of 1 frames"):
-        schedule(replace(temporal_graph(), min_frames=1))
+        _ = replace(temporal_graph(), min_frames=1).schedule
     b = GraphBuilder(0, *SHAPE, frames=4)
     b.linear(b.strips(b.frame_max(b.window_max(b.conv("silhouette", 4, 3), 2, 1, 1)), (4,)), 4)
     graph = b.graph("past")
     window = next(op for op in graph.ops if op.output.startswith("windowmax"))
     wide = tuple(replace(op, padding=2) if op is window else op for op in graph.ops)  # type: ignore[type-var]
     with pytest.raises(ValueError, match="look at no frame at all"):
-        schedule(replace(graph, ops=wide))
+        _ = replace(graph, ops=wide).schedule

@@ -11,7 +11,8 @@ from quantized_backbones import folded
 
 from qgait.export import folding
 from qgait.export.checks import check_graph
-from qgait.export.graph import FrameWindow, Graph, RowSlice
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameWindow, RowSlice
 from qgait.export.shared_windows import share_windows
 from qgait.runtime import reference
 

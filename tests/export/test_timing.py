@@ -11,7 +11,7 @@ from graph_builder import GraphBuilder
 from random_graphs import random_temporal_graph
 
 from qgait.export.graph import Graph
-from qgait.export.timing import Series, repeated, series
+from qgait.export.timing import Series, repeated
 from qgait.runtime.reference import trace
 
 GRAPHS = [temporal_graph(), parts_graph(), *(random_temporal_graph(seed) for seed in range(20))]
@@ -28,7 +28,7 @@ def test_a_value_does_not_depend_on_frames_after_its_delay(graph: Graph) -> None
         other = clip.copy()
         other[cut:] = silhouettes(FRAMES - cut, 2, height, width)
         changed = trace(graph, other)
-        for name, values in series(graph).items():
+        for name, values in graph.series.items():
             known = [j for j in range(len(whole[name])) if j * values.stride + values.delay < cut]
             np.testing.assert_array_equal(changed[name][known], whole[name][known], err_msg=name)
             later_matters |= bool(np.any(changed[name] != whole[name]))
@@ -39,7 +39,7 @@ def test_a_value_does_not_depend_on_frames_after_its_delay(graph: Graph) -> None
 def test_the_delay_is_the_smallest_that_is_true(make) -> None:  # type: ignore[no-untyped-def]
     graph = make()
     clip = silhouettes(FRAMES, 1, 16, 12)
-    whole, found = trace(graph, clip), series(graph)
+    whole, found = trace(graph, clip), graph.series
     for name in ("window7", "conv10", "add11", "windowmax13", "windowmax14", "add22", "conv39"):
         if make is parts_graph:
             name = {"window7": "window6", "conv10": "multiply13", "add11": "multiply21"}.get(name, "add22")
@@ -58,11 +58,11 @@ def test_joined_series_must_have_equal_lengths() -> None:
     op = graph.ops[-1]
     builder.add(x, y)
     graph = builder.graph("joined")
-    assert series(graph)[graph.output] == Series(1, 0, 1)
+    assert graph.series[graph.output] == Series(1, 0, 1)
     for change in ({"stride": 2}, {"padding": 0}, {"size": 4}):
         broken = replace(graph, ops=(graph.ops[0], replace(op, **change), graph.ops[2]))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="add2 joins series of different lengths"):
-            series(broken)
+            _ = broken.series
 
 
 def test_repetition() -> None:

@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from small_networks import clips, network
 
 from qgait.export.checks import check_graph
-from qgait.export.graph import Conv2d, Graph, PartLinear, PowerPool
+from qgait.export.graph import Graph
 from qgait.export.onnx.writer import write
+from qgait.export.operators import Conv2d, PartLinear, PowerPool
 from qgait.models.layers import Layer
 from qgait.quantizers import model_file
 from qgait.quantizers.simulated import SimulatedNetwork

@@ -7,7 +7,7 @@ import pytest
 from small_networks import clips, network
 
 from qgait.export.folding import fold
-from qgait.export.graph import Conv2d
+from qgait.export.operators import Conv2d
 from qgait.quantizers import float_arithmetic
 from qgait.report.layer_errors import layer_errors
 

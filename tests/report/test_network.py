@@ -6,9 +6,8 @@ from small_networks import network
 
 from qgait.compiler.memory_plan import state_bytes
 from qgait.export.folding import fold
-from qgait.export.graph import Graph, Table
-from qgait.export.schedule import schedule
-from qgait.export.timing import macs_of_frame
+from qgait.export.graph import Graph
+from qgait.export.operators import Table
 from qgait.report.network import boxes, describe
 
 EVERY = [gaitset_graph, gaitbase_graph, temporal_graph, parts_graph]
@@ -21,9 +20,9 @@ def test_boxes_hold_the_whole_graph_once(make: object) -> None:
     tails = [op for op in graph.ops if isinstance(op, Table) and op.name not in {box.name for box in found}]
     assert len(found) == len(graph.ops) - len(tails)
     assert {op.name for op in tails} <= {box.what.rpartition(", ")[2] for box in found}
-    assert sum(box.macs for box in found if box.per_frame) == macs_of_frame(graph)
-    assert sum(box.macs for box in found if not box.per_frame) == graph.macs()[1]
-    assert sum(box.weights for box in found) == graph.parameters()
+    assert sum(box.macs for box in found if box.per_frame) == graph.frame_macs
+    assert sum(box.macs for box in found if not box.per_frame) == graph.clip_macs
+    assert sum(box.weights for box in found) == graph.parameters
     assert [box.per_frame for box in found] == sorted((box.per_frame for box in found), reverse=True)
 
 
@@ -72,7 +71,7 @@ def test_operators_over_time_are_named_and_their_state_is_said() -> None:
     assert "mean + max of 3 neighbours in time" in {box.what for box in boxes(parts_graph(), {})}
     assert {box.every for box in found if box.what.startswith("max of")} == {3}
     assert {box.every for box in found if not box.per_frame} == {1}
-    times = schedule(graph)
+    times = graph.schedule
     maxima = sum(box.what == "running max over the frames" for box in found)
     of_input = describe(graph, {})["input"]["kept"]
     assert of_input == 3 and sum(box.kept for box in found) + of_input == maxima + sum(times.rings.values())
@@ -82,7 +81,7 @@ def test_operators_over_time_are_named_and_their_state_is_said() -> None:
 def test_the_description_is_what_the_graph_says(make: object) -> None:
     graph: Graph = make()  # type: ignore[operator]
     found = describe(graph, {})
-    assert (found["operators"], found["parameters"]) == (len(graph.ops), graph.parameters())
-    assert (found["macs_per_frame"], found["macs_per_embedding"]) == (macs_of_frame(graph), graph.macs()[1])
+    assert (found["operators"], found["parameters"]) == (len(graph.ops), graph.parameters)
+    assert (found["macs_per_frame"], found["macs_per_embedding"]) == (graph.frame_macs, graph.clip_macs)
     assert (found["state_bytes"], found["min_frames"]) == (state_bytes(graph), graph.min_frames)
-    assert found["delay"] == schedule(graph).delay
+    assert found["delay"] == graph.schedule.delay

@@ -60,7 +60,7 @@ def test_this_machine_is_timed() -> None:
     assert set(facts) == KEYS and set(facts["frame_ms"]) == {"median", "p95"}
     assert (facts["target"], facts["device"], facts["instructions_per_frame"]) == ("host", "local", None)
     assert 0 < facts["frame_ms"]["median"] <= facts["frame_ms"]["p95"]
-    assert facts["macs_per_frame"] == graph("tiny").macs()[0]
+    assert facts["macs_per_frame"] == graph("tiny").frame_macs
     assert facts["model_bytes"] == (bundle("tiny", "host").path / "libgait.so").stat().st_size
 
 
@@ -70,7 +70,7 @@ def test_emulated_instructions_are_exact_and_repeatable(target: str) -> None:
     assert all(facts == found[0] for facts in found)
     assert set(found[0]) == KEYS
     assert found[0]["frame_ms"] == {"median": None, "p95": None} and found[0]["embedding_ms"] is None
-    macs = graph("tiny").macs()[0]
+    macs = graph("tiny").frame_macs
     assert macs / 16 < found[0]["instructions_per_frame"] < 10 * macs
 
 

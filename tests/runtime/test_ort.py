@@ -16,8 +16,9 @@ from onnx.reference import ReferenceEvaluator
 from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
-from qgait.export.graph import Conv2d, Graph, Op, Requant
+from qgait.export.graph import Graph
 from qgait.export.onnx.writer import to_onnx, write
+from qgait.export.operators import Conv2d, Op, Requant
 from qgait.runtime import ort
 from qgait.runtime.ort import LEVELS, OnnxRuntime
 from qgait.runtime.reference import Reference, trace

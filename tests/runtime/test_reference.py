@@ -10,12 +10,12 @@ from example_graphs import silhouettes, tiny_graph
 from hand_graph import tie_clip, tie_graph
 from parity import assert_codes_equal
 
-from qgait.export.graph import (
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
     FrameMax,
-    Graph,
     MaxPool2d,
     Op,
     PartLinear,

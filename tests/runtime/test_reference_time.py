@@ -11,9 +11,9 @@ from graph_builder import GraphBuilder
 from parity import assert_codes_equal
 from random_graphs import random_temporal_graph
 
-from qgait.export.graph import (
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     FrameWindow,
-    Graph,
     Multiply,
     Op,
     PowerPool,
@@ -24,7 +24,7 @@ from qgait.export.graph import (
     WindowMax,
     WindowPool,
 )
-from qgait.export.timing import repeated, series, window_of
+from qgait.export.timing import repeated
 from qgait.runtime.reference import Reference, trace
 
 Index = tuple[int, ...]
@@ -39,7 +39,7 @@ def rescaled(acc: int, requant: Requant, index: Index, result: Tensor) -> int:
 
 def seen(op: Op, value: int, length: int) -> list[int | None]:
     """The indices that value ``value`` of a window looks at; None where there is no such value."""
-    window = window_of(op)
+    window = op.window
     assert window is not None
     size, stride, padding = window
     places = [value * stride - padding + i for i in range(size)]
@@ -112,7 +112,7 @@ GRAPHS = [temporal_graph(), parts_graph(), *(random_temporal_graph(seed) for see
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.model)
 def test_any_length(graph: Graph) -> None:
     """A tensor has as many values as ``timing`` says; the embedding is that of the trace."""
-    found = series(graph)
+    found = graph.series
     height, width, _ = graph.tensors[graph.input].shape
     for frames in range(1, 13):
         clip = silhouettes(frames, frames, height, width)

@@ -15,7 +15,8 @@ from parity import assert_codes_equal
 from random_graphs import FRAMES, random_temporal_graph
 
 from qgait.errors import QgaitError
-from qgait.export.graph import Graph, Requant
+from qgait.export.graph import Graph
+from qgait.export.operators import Requant
 from qgait.runtime.reference import Reference, trace
 from qgait.runtime.tosa import TosaRuntime
 from qgait.verification.parity import compare, expected_codes

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
-from qgait.export.graph import Graph, Requant
+from qgait.export.graph import Graph
+from qgait.export.operators import Requant
 from qgait.export.tosa import tools as tosa_tools
 from qgait.export.tosa.writer import clip_bytes
 from qgait.runtime.reference import input_codes, trace

@@ -11,7 +11,8 @@ from small_networks import clips, network
 
 from qgait.errors import ParityError, QgaitError
 from qgait.export.folding import fold
-from qgait.export.graph import Conv2d, Graph, Op, PartLinear, Requant, StripPool, Table
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Op, PartLinear, Requant, StripPool, Table
 from qgait.runtime.reference import Reference
 from qgait.verification.parity import Parity, compare, compare_fake, expected_codes
 

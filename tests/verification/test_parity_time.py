@@ -12,8 +12,9 @@ from example_graphs import parts_graph, silhouettes, temporal_graph
 from graph_edits import op_of, with_op
 
 from qgait.export.checks import check_graph
-from qgait.export.graph import Graph, Requant
+from qgait.export.graph import Graph
 from qgait.export.onnx.writer import write
+from qgait.export.operators import Requant
 from qgait.runtime.ort import OnnxRuntime
 from qgait.runtime.reference import Reference, trace
 from qgait.verification.parity import compare, expected_codes

@@ -15,7 +15,6 @@ from qgait.compiler.glue.streaming import calls_of_streams
 from qgait.compiler.memory_plan import ALIGNMENT, MemoryPlan, aligned
 from qgait.compiler.npu.call import driver
 from qgait.compiler.tvm.program import Program
-from qgait.export.timing import macs_of_frame
 
 DEVICE = Path(__file__).parents[1] / "device"
 
@@ -62,8 +61,8 @@ def header(program: Program, plan: MemoryPlan) -> str:
         zero_point=embedding.zero_point,
         scales=" \\\n".join(f"        {float(scale):.9e}f," for scale in scales) + " \\",
         arena_bytes=plan.arena_bytes,
-        frame_macs=macs_of_frame(graph),
-        embedding_macs=graph.macs()[1],
+        frame_macs=graph.frame_macs,
+        embedding_macs=graph.clip_macs,
         npu=_npu_header(program),
     )
 

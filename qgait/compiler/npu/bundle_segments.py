@@ -14,7 +14,6 @@ from qgait.compiler.npu.plan import NpuPlan
 from qgait.export.graph import Graph
 from qgait.export.schedule import output_tensor
 from qgait.export.segments import Segment
-from qgait.export.timing import series
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.ethosu.segment import CompiledSegment, Figures, LayerFigures, Port
 
@@ -58,7 +57,7 @@ def _file(segment: str, form: str) -> str:
 
 
 def _facts(graph: Graph, segment: Segment, compiled: CompiledSegment) -> dict[str, Any]:
-    runs = series(graph).get(output_tensor(segment.ops[0]))
+    runs = graph.series.get(output_tensor(segment.ops[0]))
     ports = {
         what: [{"name": port.name, "shape": list(port.shape), "offset": port.offset} for port in listed]
         for what, listed in (("inputs", compiled.inputs), ("outputs", compiled.outputs))
@@ -69,7 +68,7 @@ def _facts(graph: Graph, segment: Segment, compiled: CompiledSegment) -> dict[st
         "stride": runs.stride if runs else 1,
         "files": {form: _file(segment.name, form) for form in FORMS},
         "operators": [op.name for op in segment.ops],
-        "macs": sum(map(graph.macs_of, segment.ops)),
+        "macs": sum(op.macs(graph.tensors) for op in segment.ops),
         **ports,
         "scratch_bytes": compiled.scratch[1],
         "fast_bytes": compiled.scratch_fast[1],

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qgait.compiler.npu.ethosu.limits import Stay, stays
-from qgait.export.graph import FrameMax, Graph, Op
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax, Op
 from qgait.export.schedule import output_tensor
 from qgait.export.segments import Segment, segment_of
-from qgait.export.timing import Series, series
+from qgait.export.timing import Series
 from qgait.targets.accelerators import NpuTarget
 
 Place = Literal["npu", "host"]
@@ -81,12 +82,12 @@ def partition(
 
 
 def _idle(graph: Graph, segment: Segment) -> bool:
-    return not any(graph.macs_of(op) for op in segment.ops)
+    return not any(op.macs(graph.tensors) for op in segment.ops)
 
 
 def _units(graph: Graph, ops: list[Op], host: Mapping[str, Stay], name: str) -> tuple[Unit, ...]:
     """The operators of one phase as segments and single operators, in an order in which they can run."""
-    times = series(graph)
+    times = graph.series
     kinds: dict[str, tuple[Place, Series | None]] = {}
     levels: dict[str, int] = {}
     groups: dict[tuple[int, Place, Series | None], list[Op]] = {}

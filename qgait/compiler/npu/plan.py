@@ -11,7 +11,8 @@ from qgait.compiler.npu.ethosu.vela import VelaError, VelaOptions
 from qgait.compiler.npu.host_speed import HostSpeed, host_speed
 from qgait.compiler.npu.partition import ALONE, Partition, Place, partition, staying
 from qgait.errors import QgaitError
-from qgait.export.graph import Conv2d, FrameMax, Graph, PartLinear
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax
 from qgait.export.segments import Segment
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.targets.accelerators import NpuTarget
@@ -144,8 +145,8 @@ def _choices(compiler: SegmentCompiler, on_npu: Partition, on_host: Partition, s
         streams = [compiler.compiled(head) for head in heads]
         moved = sum(size[name] for head in heads for name in head.inputs)
         on = sum(stream.figures.milliseconds for stream in streams) + speed.milliseconds(clock, moved=moved)
-        macs = sum(graph.macs_of(op) for head in heads for op in head.ops)
-        weights = sum(op.weight.nbytes for head in heads for op in head.ops if isinstance(op, (Conv2d, PartLinear)))
+        macs = sum(op.macs(graph.tensors) for head in heads for op in head.ops)
+        weights = sum(op.parameters for head in heads for op in head.ops)
         reading = 1e3 * weights / streams[0].figures.weight_bandwidth  # from flash or DRAM, as the NPU does
         made.append(Choice(HEAD, on, max(speed.milliseconds(clock, macs), reading)))
     return tuple(made)

@@ -19,7 +19,7 @@ from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
-from qgait.export.graph import Tensor
+from qgait.export.operators import Tensor
 
 ALIGNMENT = 64
 Index: TypeAlias = "tirx.PrimExpr | int"

@@ -15,7 +15,8 @@ from qgait.compiler.tvm.builder import Index, function, lanes_of, load, splat, s
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import SILHOUETTE, Kernel
 from qgait.compiler.tvm.requantize import RowRule, requantized
-from qgait.export.graph import Add, Concat, FrameMax, Graph, Multiply, Op, RowSlice, Table, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import Add, Concat, FrameMax, Multiply, Op, RowSlice, Table, Tensor
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr

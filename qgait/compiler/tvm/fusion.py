@@ -7,8 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
-from qgait.export.graph import Add, Conv2d, Graph, MaxPool2d, Op, Table
-from qgait.export.timing import Series, series
+from qgait.export.graph import Graph
+from qgait.export.operators import Add, Conv2d, MaxPool2d, Op, Table
+from qgait.export.timing import Series
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ def groups(graph: Graph, elsewhere: Collection[Op] = ()) -> list[Group]:
     A tensor inside a group has one reader and is not the embedding. An Add joins the later of its two operands, so that
     the other one is there when the kernel runs; where that comes frames later, it stays alone. Results never change.
     """
-    times = series(graph)
+    times = graph.series
     found: list[Group] = []
     taken = {op.output for op in elsewhere}
     ready = {graph.input}

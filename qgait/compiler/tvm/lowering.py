@@ -32,13 +32,13 @@ from qgait.compiler.tvm.rows import v8 as conv_v8
 from qgait.compiler.tvm.rows import winograd as conv_winograd
 from qgait.compiler.tvm.windows import frame_window_kernel, window_max_kernel, window_pool_kernel
 from qgait.compiler.views import needs_no_kernel, views
-from qgait.export.graph import (
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
     FrameMax,
     FrameWindow,
-    Graph,
     MaxPool2d,
     Multiply,
     Op,
@@ -50,8 +50,11 @@ from qgait.export.graph import (
     WindowMax,
     WindowPool,
 )
-from qgait.export.schedule import output_tensor, schedule
+from qgait.export.operators.back_end import BackEnd
+from qgait.export.schedule import output_tensor
 from qgait.targets.processors import Isa, Target
+
+Lowering = Callable[[Group, Graph, Target], tuple[Kernel, str]]
 
 
 def lower(graph: Graph, target: Target, calls: Sequence[NpuCall] = ()) -> Program:
@@ -61,7 +64,7 @@ def lower(graph: Graph, target: Target, calls: Sequence[NpuCall] = ()) -> Progra
     operators that run at different moments.
     """
     frame, clip, notes = list[Step]([codes_kernel(graph)]), list[Step](), list[str]()
-    times = schedule(graph)
+    times = graph.schedule
     elsewhere = frozenset(op for call in calls for op in call.segment.ops)
     inside = views(graph, times.rings, elsewhere)
     for unit in _in_order(graph, [*groups(graph, elsewhere), *calls]):
@@ -101,42 +104,6 @@ def _in_order(graph: Graph, units: list[Group | NpuCall]) -> list[Group | NpuCal
     return ordered
 
 
-def kernel_of(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
-    """The kernel of one group, and which implementation that is."""
-    match group.op:
-        case Conv2d():
-            return _convolution(group, graph, target)
-        case Table() as op:
-            kernel = table_kernel(group, op, graph)
-        case MaxPool2d() as op:
-            kernel = max_pool_kernel(group, op, graph)
-        case Add() as op:
-            kernel = add_kernel(group, op, graph)
-        case Multiply() as op:
-            kernel = multiply_kernel(group, op, graph)
-        case FrameMax() as op:
-            kernel = frame_max_kernel(group, op, graph)
-        case StripPool() as op:
-            kernel = strip_pool_kernel(group, op, graph)
-        case PowerPool() as op:
-            kernel = power_pool_kernel(group, op, graph)
-        case PartLinear() as op:
-            kernel = part_linear_kernel(group, op, graph)
-        case Concat() as op:
-            kernel = concat_kernel(group, op, graph)
-        case RowSlice() as op:
-            kernel = row_slice_kernel(group, op, graph)
-        case FrameWindow() as op:
-            kernel = frame_window_kernel(group, op, graph)
-        case WindowMax() as op:
-            kernel = window_max_kernel(group, op, graph)
-        case WindowPool() as op:
-            kernel = window_pool_kernel(group, op, graph)
-        case op:
-            raise TypeError(f"TVM has no {type(op).__name__}")
-    return kernel, "portable"
-
-
 # for every instruction set the convolutions to try, best first; one that does not fit a layer gives None
 _CONVOLUTIONS: dict[Isa, tuple[tuple[str, Callable[[Group, Graph, Target], Kernel | None]], ...]] = {
     "dotprod": (("dot products", conv_dotprod.conv_kernel),),
@@ -155,3 +122,34 @@ def _convolution(group: Group, graph: Graph, target: Target) -> tuple[Kernel, st
         if kernel is not None:
             return kernel, name
     return conv_portable.conv_kernel(group, graph, target), "direct, 16-bit products"
+
+
+def _portable(build: Callable[..., Kernel]) -> Lowering:
+    """``build(group, op, graph)`` as the kernel for every target."""
+    return lambda group, graph, target: (build(group, group.op, graph), "portable")
+
+
+TVM: BackEnd[Lowering] = BackEnd(
+    "TVM",
+    {
+        Conv2d: _convolution,
+        PartLinear: _portable(part_linear_kernel),
+        Add: _portable(add_kernel),
+        Multiply: _portable(multiply_kernel),
+        Table: _portable(table_kernel),
+        MaxPool2d: _portable(max_pool_kernel),
+        StripPool: _portable(strip_pool_kernel),
+        PowerPool: _portable(power_pool_kernel),
+        FrameMax: _portable(frame_max_kernel),
+        FrameWindow: _portable(frame_window_kernel),
+        WindowMax: _portable(window_max_kernel),
+        WindowPool: _portable(window_pool_kernel),
+        Concat: _portable(concat_kernel),
+        RowSlice: _portable(row_slice_kernel),
+    },
+)
+
+
+def kernel_of(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
+    """The kernel of one group, and which implementation that is."""
+    return TVM[group.op](group, graph, target)

@@ -9,7 +9,8 @@ from qgait.compiler.tvm.builder import function, lanes_of, load, local, splat, s
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.requantize import requantized
-from qgait.export.graph import Graph, PartLinear
+from qgait.export.graph import Graph
+from qgait.export.operators import PartLinear
 
 
 def part_linear_kernel(group: Group, op: PartLinear, graph: Graph) -> Kernel:

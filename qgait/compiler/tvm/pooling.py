@@ -13,7 +13,8 @@ from qgait.compiler.tvm.elementwise import Place
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.requantize import requantized
-from qgait.export.graph import Graph, MaxPool2d, StripPool, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import MaxPool2d, StripPool, Tensor
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer

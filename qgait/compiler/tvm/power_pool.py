@@ -12,7 +12,8 @@ from tvm.script.ir_builder import tirx as T
 from qgait.compiler.tvm.builder import Index, function, load, local, store
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
-from qgait.export.graph import Graph, PowerPool
+from qgait.export.graph import Graph
+from qgait.export.operators import PowerPool
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tvm import tirx
 
 from qgait.compiler.tvm.builder import Function, Index, load, splat, widen
-from qgait.export.graph import Requant, Tensor
+from qgait.export.operators import Requant, Tensor
 
 if TYPE_CHECKING:
     from tvm.tirx import PrimExpr

@@ -13,7 +13,8 @@ from qgait.compiler.tvm.builder import function, lanes_of, load, splat, store, w
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.requantize import RowRule
-from qgait.export.graph import FrameWindow, Graph, WindowMax, WindowPool
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameWindow, WindowMax, WindowPool
 
 
 def frame_window_kernel(group: Group, op: FrameWindow, graph: Graph) -> Kernel:

@@ -6,64 +6,64 @@ ConvInteger and MatMulInteger subtract the zero point of their input themselves,
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export.graph import Conv2d, Op, PartLinear, PowerPool, Requant, Tensor
+from qgait.export.operators import Op, Requant, Tensor, Weighted
 
 Arrays = dict[str, NDArray[np.integer]]
+Change = Callable[[NDArray[np.integer]], NDArray[np.integer]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file holds an operator's arrays: ``stored`` makes them from the graph's, ``loaded`` the graph's again.
+
+    By the array's name; those without a change are stored as the graph has them.
+    """
+
+    stored: Mapping[str, Change] = field(default_factory=dict)
+    loaded: Mapping[str, Change] = field(default_factory=dict)
+
+
+AS_IN_THE_GRAPH = Layout()
 
 
 def arrays_of(op: Op) -> Arrays:
     """The arrays of an operator by field name; a requantization gives ``multiplier`` and ``shift``."""
     arrays: Arrays = {}
-    for field in fields(op):
-        value = getattr(op, field.name)
+    for entry in fields(op):
+        value = getattr(op, entry.name)
         if isinstance(value, Requant):
             arrays |= {"multiplier": value.multiplier, "shift": value.shift}
         elif isinstance(value, np.ndarray):
-            arrays[field.name] = value
+            arrays[entry.name] = value
     return arrays
 
 
-def to_onnx_arrays(op: Op, source: Tensor) -> Arrays:
-    """What the ONNX file stores; ``source`` is the operator's first input.
-
-    Conv2d: weight [O, I, KH, KW]; bias, multiplier, shift [O, 1, 1]. PowerPool: powers [R * 256], thresholds [R, 1, T].
-    Everything else as in the graph.
-    """
+def to_onnx_arrays(op: Op, source: Tensor, layout: Layout) -> Arrays:
+    """What the ONNX file stores; ``source`` is the operator's first input."""
     arrays = arrays_of(op)
-    if isinstance(op, Conv2d | PartLinear):
-        arrays["bias"] = (op.bias.astype(np.int64) + source.zero_point * _weight_sum(op.weight)).astype(np.int32)
-    if isinstance(op, Conv2d):
-        arrays["weight"] = np.ascontiguousarray(op.weight.transpose(0, 3, 1, 2))
-        arrays |= {name: arrays[name].reshape(-1, 1, 1) for name in ("bias", "multiplier", "shift")}
-    if isinstance(op, PowerPool):
-        arrays |= {"powers": op.powers.reshape(-1), "thresholds": op.thresholds[:, np.newaxis]}
-    return arrays
+    if isinstance(op, Weighted):
+        arrays["bias"] = (op.bias.astype(np.int64) + source.zero_point * op.total(op.weight)).astype(np.int32)
+    return _changed(arrays, layout.stored)
 
 
-def from_onnx_arrays(kind: type[Op], stored: Arrays, source: Tensor) -> dict[str, Any]:
+def from_onnx_arrays(kind: type[Op], stored: Arrays, source: Tensor, layout: Layout) -> dict[str, Any]:
     """The inverse of ``to_onnx_arrays``: the array fields of an operator of class ``kind``."""
-    arrays = dict(stored)
-    if kind is Conv2d:
-        arrays["weight"] = np.ascontiguousarray(stored["weight"].transpose(0, 2, 3, 1))
-        arrays |= {name: stored[name].reshape(-1) for name in ("bias", "multiplier", "shift")}
-    if kind in (Conv2d, PartLinear):
-        bias = arrays["bias"].astype(np.int64) - source.zero_point * _weight_sum(arrays["weight"])
+    arrays = _changed(stored, layout.loaded)
+    if issubclass(kind, Weighted):
+        bias = arrays["bias"].astype(np.int64) - source.zero_point * kind.total(arrays["weight"])
         arrays["bias"] = bias.astype(np.int32)
-    if kind is PowerPool:
-        powers, thresholds = (stored[name].astype(np.int64) for name in ("powers", "thresholds"))  # format 2: int32
-        arrays |= {"powers": powers.reshape(-1, 256), "thresholds": thresholds[:, 0]}
     result: dict[str, Any] = dict(arrays)
     if "multiplier" in arrays:
         result["requant"] = Requant(result.pop("multiplier"), result.pop("shift"))
     return result
 
 
-def _weight_sum(weight: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Over all inputs of an output: [O, KH, KW, I] -> [O], [P, I, O] -> [P, O]."""
-    return weight.sum(axis=(1, 2, 3) if weight.ndim == 4 else 1, dtype=np.int64)
+def _changed(arrays: Arrays, changes: Mapping[str, Change]) -> Arrays:
+    return {name: changes[name](array) if name in changes else array for name, array in arrays.items()}

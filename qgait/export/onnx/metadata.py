@@ -20,9 +20,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from qgait.export.graph import Graph, Op, Tensor
+from qgait.export.graph import Graph
 from qgait.export.onnx.arrays import arrays_of
 from qgait.export.onnx.names import EMBEDDING, FRAMES, INPUT, initializer_name, value_name
+from qgait.export.operators import Op, Tensor
 
 FORMAT = 3  # 1 had no windows over frames, 2 summed powers in int32
 FORMAT_KEY = "qgait.format"
@@ -99,7 +100,7 @@ def _graph_to_json(graph: Graph) -> dict[str, object]:
         "bits": graph.bits,
         "input": graph.input,
         "output": graph.output,
-        "metadata": graph.metadata,
+        "metadata": {},
         "min_frames": graph.min_frames,
         "tensors": [_tensor_to_json(graph, tensor) for tensor in graph.tensors.values()],
         "ops": [_op_to_json(op) for op in graph.ops],

@@ -9,10 +9,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from qgait.export.graph import Graph, Op, Tensor
-from qgait.export.onnx.arrays import to_onnx_arrays
+from qgait.export.graph import Graph
+from qgait.export.onnx.arrays import Layout, to_onnx_arrays
 from qgait.export.onnx.names import initializer_name, value_name
 from qgait.export.onnx.requant import DOMAIN, NAME
+from qgait.export.operators import Op, Tensor
 
 
 class NodeList:
@@ -24,9 +25,9 @@ class NodeList:
         self.initializers: list[onnx.TensorProto] = []
         self._constants: set[str] = set()
 
-    def arrays(self, op: Op) -> None:
+    def arrays(self, op: Op, layout: Layout) -> None:
         """Stores the arrays of an operator under their own names."""
-        for field, array in to_onnx_arrays(op, self.graph.tensors[op.inputs[0]]).items():
+        for field, array in to_onnx_arrays(op, self.graph.tensors[op.inputs[0]], layout).items():
             self.initializers.append(numpy_helper.from_array(array, initializer_name(op.name, field)))
 
     def node(self, kind: str, inputs: Sequence[str], output: str, layer: str = "", **attributes: object) -> str:
@@ -51,6 +52,11 @@ class NodeList:
         """``code - zero_point`` in int32."""
         wide = self.node("Cast", [x], f"{prefix}/int32", to=TensorProto.INT32)
         return self.node("Sub", [wide, self.constant(source.zero_point)], f"{prefix}/centred")
+
+    def index(self, op: Op, x: str) -> str:
+        """``code + 128``, int32: where a code stands in a table."""
+        code = self.node("Cast", [x], f"{op.name}/code", to=TensorProto.INT32)
+        return self.node("Add", [code, self.constant(128)], f"{op.name}/index")
 
     def requant(self, op: Op, acc: str) -> None:
         """The operator's result from its accumulators."""

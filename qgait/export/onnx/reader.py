@@ -14,11 +14,13 @@ from onnx import numpy_helper
 
 from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
-from qgait.export.graph import Graph, Op, Tensor
+from qgait.export.graph import Graph
 from qgait.export.onnx.arrays import from_onnx_arrays
 from qgait.export.onnx.metadata import DIGEST_KEY, FORMAT, FORMAT_KEY, GRAPH_KEY, digest_of, scale_from_json
+from qgait.export.onnx.operators import ONNX
+from qgait.export.operators import OPERATORS, Op, Tensor
 
-OPERATORS: dict[str, type[Op]] = {kind.__name__: kind for kind in Op.__subclasses__()}
+CLASSES = {kind.__name__: kind for kind in OPERATORS}
 EXPORT_AGAIN = "export it again with `qgait export`."
 
 
@@ -89,7 +91,6 @@ def _graph(entry: dict[str, Any], arrays: dict[str, onnx.TensorProto]) -> Graph:
         output=entry["output"],
         tensors=tensors,
         ops=tuple(_op(item, tensors, arrays) for item in entry["ops"]),
-        metadata=entry["metadata"],
         min_frames=entry.get("min_frames", 1),  # files of format 1 do not say
     )
 
@@ -100,14 +101,15 @@ def _tensor(entry: dict[str, Any]) -> Tensor:
 
 
 def _op(entry: dict[str, Any], tensors: dict[str, Tensor], arrays: dict[str, onnx.TensorProto]) -> Op:
-    kind = OPERATORS[entry["op"]]
+    kind = CLASSES[entry["op"]]
     stored = {field: _array(arrays[name]) for field, name in entry["initializers"].items()}
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in entry.items()
         if key not in ("op", "initializers")
     }
-    return kind(**fields, **from_onnx_arrays(kind, stored, tensors[entry["inputs"][0]]))
+    layout = ONNX.of(kind, entry["name"]).layout
+    return kind(**fields, **from_onnx_arrays(kind, stored, tensors[entry["inputs"][0]], layout))
 
 
 def _array(initializer: onnx.TensorProto) -> NDArray[np.integer]:

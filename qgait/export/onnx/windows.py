@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import FrameWindow, Tensor, WindowMax, WindowPool
 from qgait.export.onnx.node_list import NodeList
+from qgait.export.operators import FrameWindow, Tensor, WindowMax, WindowPool
 
 TO_THE_END = 2**63 - 1
 
@@ -26,27 +26,28 @@ def repeated_frames(nodes: NodeList, frames: str) -> str:
     return nodes.node("Gather", [frames, index], f"{frames}/repeated", axis=0)
 
 
-def frame_window(nodes: NodeList, op: FrameWindow, x: str, source: Tensor) -> None:
+def frame_window(nodes: NodeList, op: FrameWindow, inputs: list[str], sources: list[Tensor]) -> None:
     """[n, C, H, W] -> [m, size * C, H, W], [n, P, C] -> [m, P, size * C]."""
+    (x,), (source,) = inputs, sources
     missing = nodes.constant(source.zero_point, np.int8)
-    values = _neighbours(nodes, f"{op.name}/code", x, source, missing, (op.size, op.stride, op.padding))
+    values = _neighbours(nodes, f"{op.name}/code", x, source, missing, op.window)
     nodes.layer("Concat", op, values, axis=1 if len(source.shape) == 3 else 2)
 
 
-def window_max(nodes: NodeList, op: WindowMax, x: str, source: Tensor) -> None:
+def window_max(nodes: NodeList, op: WindowMax, inputs: list[str], sources: list[Tensor]) -> None:
     """[n, ...] -> [m, ...]."""
-    stacked = _stacked(nodes, op.name, x, source, (op.size, op.stride, op.padding))
+    stacked = _stacked(nodes, op.name, inputs[0], sources[0], op.window)
     nodes.layer("ReduceMax", op, [stacked, nodes.constant([1], np.int64)], keepdims=0)
 
 
-def window_pool(nodes: NodeList, op: WindowPool, x: str, source: Tensor) -> None:
+def window_pool(nodes: NodeList, op: WindowPool, inputs: list[str], sources: list[Tensor]) -> None:
     """[n, ...] -> [n, ...]: the sum of ``code - zero_point``, where a missing one is 0, and size times the maximum."""
-    window = (op.size, 1, (op.size - 1) // 2)
+    (x,), (source,) = inputs, sources
     centred = nodes.centred(op.name, x, source)
-    total, *rest = _neighbours(nodes, f"{op.name}/term", centred, source, nodes.constant(0), window)
+    total, *rest = _neighbours(nodes, f"{op.name}/term", centred, source, nodes.constant(0), op.window)
     for i, term in enumerate(rest):
         total = nodes.node("Add", [total, term], f"{op.name}/sum{i}")
-    stacked = _stacked(nodes, op.name, x, source, window)
+    stacked = _stacked(nodes, op.name, x, source, op.window)
     largest = nodes.node("ReduceMax", [stacked, nodes.constant([1], np.int64)], f"{op.name}/max", keepdims=0)
     largest = nodes.centred(f"{op.name}/max", largest, source)
     weighted = nodes.node("Mul", [largest, nodes.constant(op.size)], f"{op.name}/weighted")

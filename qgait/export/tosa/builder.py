@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.export.graph import Requant, Tensor
+from qgait.export.operators import Requant, Tensor
 from qgait.export.tosa.flatbuffer import Attributes, Block, Operator, Value
 
 Shape = tuple[int, ...]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qgait.export.graph import Add, Conv2d, Graph, MaxPool2d, Op, Requant, Table
+from qgait.export.graph import Graph
+from qgait.export.operators import Add, Conv2d, MaxPool2d, Op, Requant, Table
 from qgait.export.tosa.builder import TosaBuilder
-from qgait.export.tosa.operators import operator
+from qgait.export.tosa.operators import TOSA
 
 PLAIN, TURNED, COLUMNS = "", "/turned", "/columns"  # layouts: what ends the name of a tensor in TOSA
 
@@ -89,19 +90,20 @@ def formed(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str], form: Form) 
     """Adds ``op`` on ``inputs`` of the layout that it reads; its result has its own layout."""
     if op.name in form.turned:
         op = turned(op)
+    add, tensors = TOSA[op], (op.sources(graph.tensors), graph.tensors[op.output])
     if not isinstance(op, Conv2d):
-        return operator(b, graph, op, inputs)
+        return add(b, op, inputs, *tensors)
     n, height, width, _ = b.shape(inputs[0])
     channels = len(op.weight)
     if op.name in form.columns:
         columns = form.columns[op.name]
         pieces = b.reshape(inputs[0], (n, height, width // columns, columns))
-        return operator(b, graph, side_by_side(op, columns), [pieces])
+        return add(b, side_by_side(op, columns), [pieces], *tensors)
     if op.name in form.overhang:
         (top, left, bottom, right), (rows, columns) = op.padding, unseen(op, height, width)
         more = (-rows % op.stride[0], -columns % op.stride[1])
         wider = replace(op, padding=(top, left, bottom + more[0], right + more[1]))
-        made = operator(b, graph, wider, inputs)
+        made = add(b, wider, inputs, *tensors)
         _, rows, columns, _ = b.shape(made)
         return b.corner(made, (n, rows - bool(more[0]), columns - bool(more[1]), channels))
-    return operator(b, graph, op, inputs)
+    return add(b, op, inputs, *tensors)

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
-from qgait.export.graph import PowerPool, Tensor
+from qgait.export.operators import PowerPool, Tensor
 from qgait.export.tosa.builder import UNCHANGED, TosaBuilder
 
 BITS, DIGITS = 18, 3
 MOST_PIXELS = 2 ** (31 - BITS) - 1  # of a region: the sum of a digit, and what is carried to it, fit into an int32
 
 
-def power_pool(b: TosaBuilder, op: PowerPool, x: str, result: Tensor) -> str:
+def power_pool(b: TosaBuilder, op: PowerPool, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
     """[n, H, W, C] -> [n, R, C]; QgaitError where a region has more than ``MOST_PIXELS`` pixels."""
+    (x,) = inputs
     n, height, width, channels = b.shape(x)
     if max(op.rows) * width > MOST_PIXELS:
         problem = f"{op.name} sums {max(op.rows) * width} pixels; int32, all that TOSA has, holds {MOST_PIXELS}."

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import Requant, StripPool, Tensor
+from qgait.export.operators import Requant, StripPool, Tensor
 from qgait.export.tosa.builder import INT32, TosaBuilder, of_one_multiplier
 from qgait.export.tosa.flatbuffer import Attributes
 
 LARGEST_WEIGHT = 127
 
 
-def strip_pool(b: TosaBuilder, op: StripPool, x: str, source: Tensor, result: Tensor) -> str:
+def strip_pool(b: TosaBuilder, op: StripPool, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
     """[n, H, W, C] -> [n, P, C]."""
+    (x,), (source,) = inputs, sources
     n, height, width, channels = b.shape(x)
     parts: list[str] = []
     for bins in op.bins:

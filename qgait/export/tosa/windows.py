@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from qgait.export.graph import FrameWindow, Tensor, WindowMax, WindowPool
-from qgait.export.timing import window_of
+from qgait.export.operators import FrameWindow, Tensor, WindowMax, WindowPool
 from qgait.export.tosa.builder import TosaBuilder, of_one_multiplier
 
 NOT_COUNTED = -128  # no code is smaller, so a missing value never is the maximum
 
 
-def window(b: TosaBuilder, op: FrameWindow | WindowMax | WindowPool, x: str, source: Tensor, result: Tensor) -> str:
-    """[n, ...] -> [m, ...] by the window of ``op``."""
-    match op:
-        case FrameWindow():
-            return b.concat(_neighbours(b, op, x, source.zero_point), axis=len(source.shape))
-        case WindowMax():
-            return _maximum(b, op, x)
-        case WindowPool():
-            return _pool(b, op, x, source, result)
+def frame_window(b: TosaBuilder, op: FrameWindow, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
+    """[n, ..., C] -> [m, ..., size * C]."""
+    (x,), (source,) = inputs, sources
+    return b.concat(_neighbours(b, op.window, x, source.zero_point), axis=len(source.shape))
 
 
-def _maximum(b: TosaBuilder, op: WindowMax | WindowPool, x: str) -> str:
-    stacked = [_stackable(b, values) for values in _neighbours(b, op, x, NOT_COUNTED)]
-    shape = b.shape(x)[1:]
-    largest = b.reduce("REDUCE_MAX", b.concat(stacked, axis=1), 1)
-    return b.reshape(largest, (b.shape(largest)[0], *shape))
+def window_max(b: TosaBuilder, op: WindowMax, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
+    """[n, ...] -> [m, ...]."""
+    return _maximum(b, op.window, inputs[0])
 
 
-def _pool(b: TosaBuilder, op: WindowPool, x: str, source: Tensor, result: Tensor) -> str:
-    total, *others = [b.widened(values, source.zero_point) for values in _neighbours(b, op, x, source.zero_point)]
-    largest = b.widened(_maximum(b, op, x), source.zero_point, op.size)
+def window_pool(b: TosaBuilder, op: WindowPool, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
+    """[n, ...] -> [n, ...]."""
+    (x,), (source,) = inputs, sources
+    values = _neighbours(b, op.window, x, source.zero_point)
+    total, *others = [b.widened(codes, source.zero_point) for codes in values]
+    largest = b.widened(_maximum(b, op.window, x), source.zero_point, op.size)
     for term in (*others, largest):
         total = b.add("ADD", [total, term], b.shape(total), "int32")
     if len(source.shape) == 2:
@@ -39,6 +34,13 @@ def _pool(b: TosaBuilder, op: WindowPool, x: str, source: Tensor, result: Tensor
     return b.requantized(total, op.requant, result)
 
 
+def _maximum(b: TosaBuilder, window: tuple[int, int, int], x: str) -> str:
+    stacked = [_stackable(b, values) for values in _neighbours(b, window, x, NOT_COUNTED)]
+    shape = b.shape(x)[1:]
+    largest = b.reduce("REDUCE_MAX", b.concat(stacked, axis=1), 1)
+    return b.reshape(largest, (b.shape(largest)[0], *shape))
+
+
 def _stackable(b: TosaBuilder, x: str) -> str:
     """[n, ..., C] -> [n, 1, all others, C]."""
     n, *rest = b.shape(x)
@@ -46,11 +48,9 @@ def _stackable(b: TosaBuilder, x: str) -> str:
     return b.reshape(x, (n, 1, rows, rest[-1]))
 
 
-def _neighbours(b: TosaBuilder, op: FrameWindow | WindowMax | WindowPool, x: str, missing: int) -> list[str]:
+def _neighbours(b: TosaBuilder, window: tuple[int, int, int], x: str, missing: int) -> list[str]:
     """The ``size`` values behind each other that every window sees, oldest first: ``size`` series of one length."""
-    found = window_of(op)
-    assert found is not None
-    size, stride, padding = found
+    size, stride, padding = window
     n = b.shape(x)[0]
     count = (n + 2 * padding - size) // stride + 1
     needed = size - 1 + count * stride  # a whole stride for every window, so that a reshape can skip values

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from qgait.export.graph import FrameMax, FrameWindow, Graph, Op, PowerPool, Tensor, WindowMax, WindowPool
+from qgait.export.graph import Graph
+from qgait.export.operators import Op
 from qgait.export.segments import BEFORE, Segment
 from qgait.export.timing import repeated
-from qgait.export.tosa.builder import PROPAGATE, UNCHANGED, TosaBuilder
+from qgait.export.tosa.builder import TosaBuilder
 from qgait.export.tosa.flatbuffer import to_bytes
 from qgait.export.tosa.forms import AS_IT_STANDS, COLUMNS, PLAIN, TURNED, Form, formed
-from qgait.export.tosa.power import power_pool
-from qgait.export.tosa.windows import window
-
-CODES = Tensor("codes", (), np.ones((), np.float32))
 
 
 def segment_bytes(graph: Graph, segment: Segment, form: Form = AS_IT_STANDS) -> bytes:
@@ -33,7 +28,7 @@ def segment_bytes(graph: Graph, segment: Segment, form: Form = AS_IT_STANDS) -> 
     for op in segment.ops:
         b.layer = op.name
         inputs = [_laid(b, graph, name, form.input_layout(op)) for name in op.inputs]
-        before = [op.output + BEFORE] if isinstance(op, FrameMax) else []
+        before = [op.output + BEFORE] if op.ends_frames else []
         _layer(b, graph, op, [*before, *inputs], form)
     for name in segment.outputs:
         _laid(b, graph, name, PLAIN)
@@ -72,22 +67,4 @@ def _laid(b: TosaBuilder, graph: Graph, name: str, layout: str) -> str:
 def _layer(b: TosaBuilder, graph: Graph, op: Op, inputs: list[str], form: Form = AS_IT_STANDS) -> None:
     """Adds ``op`` on the tensors ``inputs``; a FrameMax takes the maximum so far first, or all values at once."""
     b.layer = op.name
-    match op:
-        case FrameMax() if len(inputs) > 1:
-            made = _larger(b, inputs)
-        case FrameMax():
-            made = b.reduce("REDUCE_MAX", inputs[0], 0)
-        case FrameWindow() | WindowMax() | WindowPool():
-            made = window(b, op, inputs[0], graph.tensors[op.inputs[0]], graph.tensors[op.output])
-        case PowerPool():
-            made = power_pool(b, op, inputs[0], graph.tensors[op.output])
-        case _:
-            made = formed(b, graph, op, inputs, form)
-    b.name(made, op.output + form.layout(op))
-
-
-def _larger(b: TosaBuilder, codes: Sequence[str]) -> str:
-    """The larger of two codes. TOSA's MAXIMUM takes int32; Vela makes one int8 operator of this."""
-    terms = [b.widened(x, 0) for x in codes]
-    largest = b.add("MAXIMUM", terms, b.shape(codes[0]), "int32", {"NanMode": PROPAGATE})
-    return b.requantized(largest, UNCHANGED, CODES)
+    b.name(formed(b, graph, op, inputs, form), op.output + form.layout(op))

@@ -18,7 +18,7 @@ from qgait.compiler.glue.library import glue
 from qgait.compiler.memory_plan import HEADER_BYTES, aligned, plan, state_bytes
 from qgait.compiler.tvm.lowering import lower
 from qgait.errors import ParityError
-from qgait.export.schedule import LIMIT, schedule
+from qgait.export.schedule import LIMIT
 from qgait.runtime import reference
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled, Stream, load, selftest
@@ -149,7 +149,7 @@ def test_years_of_frames(name: str) -> None:
     """The frame counter starts anew in the middle of a walk, and nothing shows it."""
     arena, plain = Arena(name, 0), Arena(name, 0)
     counter = ctypes.c_uint32.from_address(arena.address + ctypes.sizeof(ctypes.c_size_t))
-    many, period = np.tile(walk(name), (8, 1, 1)), schedule(graph(name)).period
+    many, period = np.tile(walk(name), (8, 1, 1)), graph(name).schedule.period
     skipped = (LIMIT - 1 - 24) // period * period
     for n, frame in enumerate(many):
         if n == 24:
@@ -164,7 +164,7 @@ def test_years_of_frames(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_manifest_tells_what_is_kept(name: str) -> None:
     memory = bundle(name, "arm").manifest["memory"]
-    times = schedule(graph(name))
+    times = graph(name).schedule
     tensors = graph(name).tensors
     assert memory["rings"] == times.rings and memory["state_bytes"] == state_bytes(graph(name))
     rings = sum(depth * tensors[ring].size for ring, depth in times.rings.items())

@@ -13,10 +13,10 @@ from random_graphs import random_temporal_graph
 from qgait.compiler.npu import partition as module
 from qgait.compiler.npu.ethosu.limits import Stay, stays
 from qgait.compiler.npu.partition import ALONE, Partition, partition, staying
-from qgait.export.graph import FrameMax, Graph, PowerPool
+from qgait.export.graph import Graph
+from qgait.export.operators import FrameMax, PowerPool
 from qgait.export.schedule import output_tensor
 from qgait.export.segments import Segment
-from qgait.export.timing import series, window_of
 from qgait.targets.accelerators import find_npu
 
 U55, U85 = find_npu("ethos-u55-128"), find_npu("ethos-u85-256")
@@ -55,13 +55,13 @@ def _said(why: Stay) -> list[str]:
 def test_every_backbone_is_cut_into_parts_that_run_at_the_same_moments(name: str, maximum: str) -> None:
     graph = folded(name)
     made = partition(graph, U55, maximum)  # type: ignore[arg-type]
-    times = series(graph)
+    times = graph.series
     for segment in made.segments:
         assert len({times.get(output_tensor(op)) for op in segment.ops}) == 1
-        assert not any(window_of(op) or isinstance(op, PowerPool) for op in segment.ops)
-        assert segment.name.startswith("head") or any(graph.macs_of(op) for op in segment.ops)
-    macs = sum(graph.macs_of(op) for op in graph.ops)
-    assert sum(graph.macs_of(op) for segment in made.segments for op in segment.ops) == macs
+        assert not any(op.window or isinstance(op, PowerPool) for op in segment.ops)
+        assert segment.name.startswith("head") or any(op.macs(graph.tensors) for op in segment.ops)
+    macs = sum(op.macs(graph.tensors) for op in graph.ops)
+    assert sum(op.macs(graph.tensors) for segment in made.segments for op in segment.ops) == macs
     assert all(why.reason and why.fix.endswith(".") for _, why in staying(graph, made))
 
 

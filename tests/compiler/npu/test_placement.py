@@ -15,7 +15,7 @@ from qgait.compiler.npu.partition import partition
 from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.views import View
-from qgait.export.graph import FrameMax
+from qgait.export.operators import FrameMax
 from qgait.export.segments import segment_of
 from qgait.targets.processors import find
 

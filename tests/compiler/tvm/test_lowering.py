@@ -12,7 +12,8 @@ from program_driver import trace
 
 from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import SILHOUETTE, Program
-from qgait.export.graph import Graph, MaxPool2d
+from qgait.export.graph import Graph
+from qgait.export.operators import MaxPool2d
 from qgait.runtime import reference
 from qgait.targets.processors import Target, cpu_features, find, host
 
@@ -109,6 +110,6 @@ def test_unknown_operators_are_refused() -> None:
 
 
 def _stranger(graph: Graph) -> object:
-    from qgait.export.graph import Op
+    from qgait.export.operators import Op
 
     return Op("new", (graph.input,), graph.output)

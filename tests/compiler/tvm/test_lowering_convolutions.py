@@ -21,7 +21,8 @@ from qgait.compiler.tvm.rows import portable as conv_portable
 from qgait.compiler.tvm.rows import v8 as conv_v8
 from qgait.compiler.tvm.rows import winograd as conv_winograd
 from qgait.compiler.tvm.rows import winograd_math as winograd
-from qgait.export.graph import Conv2d, Graph, Requant, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Requant, Tensor
 from qgait.fixedpoint import encode_multiplier
 from qgait.runtime import reference
 from qgait.targets.processors import Target, find, host

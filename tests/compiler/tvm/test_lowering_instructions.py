@@ -37,6 +37,6 @@ def test_multiplies_an_instruction(name: str, tmp_path: Path) -> None:
     one, three = (
         qemu.count_instructions([*target.qemu, driver, data, tmp_path / "outputs", repeats]) for repeats in ("1", "3")
     )
-    speed = graph.macs_of(group.conv) / ((three - one) / 2)
+    speed = group.conv.macs(graph.tensors) / ((three - one) / 2)
     assert speed >= wanted, f"{speed:.2f} multiply-accumulates an instruction"
     assert speed < 16, "four times what 16-bit products can do: the kernel skips work"

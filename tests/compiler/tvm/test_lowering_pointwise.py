@@ -11,9 +11,9 @@ from kernel_driver import run_kernels
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.lowering import kernel_of
 from qgait.compiler.tvm.program import Kernel
-from qgait.export.graph import (
+from qgait.export.graph import Graph
+from qgait.export.operators import (
     FrameWindow,
-    Graph,
     Multiply,
     Op,
     PowerPool,
@@ -24,7 +24,6 @@ from qgait.export.graph import (
     WindowMax,
     WindowPool,
 )
-from qgait.export.timing import window_of
 from qgait.fixedpoint import encode_multiplier
 from qgait.runtime import reference
 from qgait.targets.processors import Target, find
@@ -132,7 +131,7 @@ def test_kernels_of_windows(target: Target) -> None:
         graph = made_of(op, [shape], result, **({"lo": -128, "hi": 127, "zero_point": -17} if keeps else {}))
         series = codes((frames, *shape), 50 + number)
         wanted = reference.execute(graph, op, [series])
-        size, _, padding = window_of(op) or (0, 0, 0)
+        size, _, padding = op.window or (0, 0, 0)
         for value in (0, 1, len(wanted) // 2, len(wanted) - 1):
             looked = np.arange(value - padding, value - padding + size)
             present = np.where((looked >= 0) & (looked < frames), -1, 0).astype(np.int8)

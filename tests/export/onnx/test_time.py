@@ -18,13 +18,14 @@ from parity import assert_codes_equal
 from random_graphs import random_temporal_graph
 
 from qgait.export.checks import check_graph
-from qgait.export.graph import Graph, PowerPool
+from qgait.export.graph import Graph
 from qgait.export.onnx.arrays import from_onnx_arrays, to_onnx_arrays
 from qgait.export.onnx.metadata import DIGEST_KEY, FORMAT_KEY, GRAPH_KEY, set_metadata
+from qgait.export.onnx.pooling import POWERS
 from qgait.export.onnx.reader import read
 from qgait.export.onnx.simplify import simplify
 from qgait.export.onnx.writer import to_onnx, write
-from qgait.export.timing import series
+from qgait.export.operators import PowerPool
 from qgait.runtime.ort import LEVELS, OnnxRuntime
 from qgait.runtime.reference import Reference, trace
 
@@ -93,7 +94,7 @@ def test_every_stride_and_padding_of_a_window_of_five(stride: int, padding: int,
     parts = builder.add(wide, builder.window_max(strips, 5, stride, padding))
     builder.linear(builder.concat(builder.frame_max(parts), builder.strips(builder.frame_max(maps), (4,))), 4)
     graph = builder.graph("strided")
-    shortest = next(n for n in range(1, 9) if all(values.length(n) for values in series(graph).values()))
+    shortest = next(n for n in range(1, 9) if all(values.length(n) for values in graph.series.values()))
     graph = replace(graph, min_frames=shortest)
     write(graph, tmp_path / "model.onnx")
     runtime = OnnxRuntime(tmp_path / "model.onnx", threads=1)
@@ -202,8 +203,8 @@ def test_the_powers_of_a_file_of_format_2_are_read() -> None:
     op = next(op for op in graph.ops if isinstance(op, PowerPool))
     small = replace(op, powers=op.powers >> 23, thresholds=op.thresholds >> 23)
     source = graph.tensors[op.inputs[0]]
-    stored = {name: array.astype(np.int32) for name, array in to_onnx_arrays(small, source).items()}
-    arrays = from_onnx_arrays(PowerPool, stored, source)
+    stored = {name: array.astype(np.int32) for name, array in to_onnx_arrays(small, source, POWERS).items()}
+    arrays = from_onnx_arrays(PowerPool, stored, source, POWERS)
     for name in ("powers", "thresholds"):
         assert arrays[name].dtype == np.int64 and len(np.unique(arrays[name])) > 5
         np.testing.assert_array_equal(arrays[name], getattr(small, name))

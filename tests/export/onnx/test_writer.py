@@ -14,10 +14,10 @@ from onnx import TensorProto, numpy_helper
 from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
-from qgait.export.graph import Add, Conv2d, PartLinear, StripPool
 from qgait.export.onnx.check import check_onnx
 from qgait.export.onnx.metadata import DIGEST_KEY, digest_of, metadata_of, scale_from_json, scale_to_json
 from qgait.export.onnx.writer import to_onnx, write
+from qgait.export.operators import Add, Conv2d, PartLinear, StripPool
 from qgait.runtime.ort import OnnxRuntime
 from qgait.runtime.reference import trace
 

@@ -11,11 +11,13 @@ from example_graphs import gaitbase_graph, gaitset_graph, tiny_graph
 from graph_builder import GraphBuilder, silhouettes
 from parity import assert_codes_equal
 
-from qgait.export.graph import Conv2d, Graph, Table
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Table
 from qgait.export.segments import BEFORE, segment_of
 from qgait.export.tosa.forms import Form, can_turn, side_by_side, turned
 from qgait.export.tosa.writer import segment_bytes
 from qgait.runtime import reference
+from qgait.runtime.reference_operators import conv2d
 from qgait.runtime.tosa_model import execute
 
 
@@ -89,11 +91,11 @@ def test_columns_side_by_side(kernel: int, columns: int) -> None:
     source, result = graph.tensors[graph.input], graph.tensors[graph.output]
     pieces = b.codes[graph.input].reshape(2, 8, 12 // columns, columns)
     wide = side_by_side(op, columns)
-    found = reference.conv2d(wide, pieces, source, result).reshape(2, *result.shape)
+    found = conv2d(wide, [pieces], [source], result).reshape(2, *result.shape)
     assert_codes_equal(found, b.codes[graph.output])
     wrong = replace(wide, weight=np.roll(wide.weight, 1, axis=0))
     with pytest.raises(AssertionError):
-        assert_codes_equal(reference.conv2d(wrong, pieces, source, result).reshape(found.shape), found)
+        assert_codes_equal(conv2d(wrong, [pieces], [source], result).reshape(found.shape), found)
 
 
 def test_a_turned_convolution_with_uneven_padding_and_strides() -> None:
@@ -105,5 +107,5 @@ def test_a_turned_convolution_with_uneven_padding_and_strides() -> None:
     op = replace(op, weight=op.weight[:, :2], padding=(2, 1, 0, 3), stride=(1, 2))
     source, result = (graph.tensors[name] for name in (op.inputs[0], op.output))
     x = b.codes[op.inputs[0]]
-    found = reference.conv2d(turned(op), x.swapaxes(1, 2), source, result).swapaxes(1, 2)
-    assert_codes_equal(found, reference.conv2d(op, x, source, result))
+    found = conv2d(turned(op), [x.swapaxes(1, 2)], [source], result).swapaxes(1, 2)
+    assert_codes_equal(found, conv2d(op, [x], [source], result))

@@ -16,7 +16,8 @@ from graph_edits import with_op
 from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
-from qgait.export.graph import Add, Graph, Requant
+from qgait.export.graph import Graph
+from qgait.export.operators import Add, Requant
 from qgait.export.segments import BEFORE, Segment, segment_of
 from qgait.export.tosa.writer import clip_bytes, segment_bytes
 from qgait.runtime import reference

@@ -7,7 +7,8 @@ and none too many when rows and columns are exchanged. Kernel elements go four a
 
 from __future__ import annotations
 
-from qgait.export.graph import Conv2d, Graph, Op, Table
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Op, Table
 from qgait.export.segments import Segment
 from qgait.export.tosa.forms import Form, can_turn, side_by_side, unseen
 from qgait.export.tosa.writer import segment_bytes
@@ -72,7 +73,7 @@ def _cost(graph: Graph, segment: Segment, accelerator: NpuTarget, names: frozens
         if isinstance(op, Conv2d):
             height, width, _ = graph.tensors[op.output].shape
             size = (width, height) if op.name in names else (height, width)
-            cycles += graph.macs_of(op) / accelerator.macs * _filled(*size, accelerator)
+            cycles += op.macs(graph.tensors) / accelerator.macs * _filled(*size, accelerator)
         exchanged |= {name for name in op.inputs if made.get(name, False) != (op.name in names)}
     for name in exchanged:
         height, width, channels = graph.tensors[name].shape

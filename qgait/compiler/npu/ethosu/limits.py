@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-from qgait.export.graph import Conv2d, FrameWindow, Graph, Op, PartLinear, PowerPool, WindowMax, WindowPool
+from qgait.export.graph import Graph
+from qgait.export.operators import (
+    Add,
+    Concat,
+    Conv2d,
+    FrameMax,
+    FrameWindow,
+    MaxPool2d,
+    Multiply,
+    Op,
+    PartLinear,
+    PowerPool,
+    RowSlice,
+    StripPool,
+    Table,
+    Weighted,
+    WindowMax,
+    WindowPool,
+)
 from qgait.targets.accelerators import NpuTarget
 
 LARGEST_AXIS = 65536
@@ -35,28 +52,57 @@ POWER = Stay(
 )
 
 
+def _convolution(op: Conv2d, accelerator: NpuTarget) -> Stay | None:
+    if accelerator.family != "u85" and max(op.stride) > STRIDE:
+        return Stay(
+            f"its stride is {max(op.stride)}, and the NPU takes at most {STRIDE}",
+            "split it into two convolutions of smaller strides, or choose an Ethos-U85.",
+        )
+    return _weights(op, accelerator)
+
+
+def _weights(op: Weighted, accelerator: NpuTarget) -> Stay | None:
+    largest = int(op.weight_magnitude.max())
+    if largest <= LARGEST_WEIGHT_SUM:
+        return None
+    return Stay(
+        f"the weights of one output sum up to {largest:,}, and the NPU takes at most {LARGEST_WEIGHT_SUM:,}",
+        "narrow the layer in front of it.",
+    )
+
+
+def _always(op: Op, accelerator: NpuTarget) -> None:
+    """It has no limit of its own."""
+
+
+# why an operator never runs on an NPU, or what says for one operator whether it may
+ETHOS_U: dict[type[Op], Stay | Callable[..., Stay | None]] = {
+    Conv2d: _convolution,
+    PartLinear: _weights,
+    Add: _always,
+    Multiply: _always,
+    Table: _always,
+    MaxPool2d: _always,
+    StripPool: _always,
+    PowerPool: POWER,
+    FrameMax: _always,
+    FrameWindow: WINDOW,
+    WindowMax: POOLED_WINDOW,
+    WindowPool: POOLED_WINDOW,
+    Concat: _always,
+    RowSlice: _always,
+}
+
+
 def stays(graph: Graph, op: Op, accelerator: NpuTarget) -> Stay | None:
     """Why ``op`` cannot run on ``accelerator``; None when it can.
 
     The limits are those of Vela's list of supported TOSA operators.
     """
-    match op:
-        case FrameWindow():
-            return WINDOW
-        case WindowMax() | WindowPool():
-            return POOLED_WINDOW
-        case PowerPool():
-            return POWER
-        case Conv2d() if accelerator.family != "u85" and max(op.stride) > STRIDE:
-            return Stay(
-                f"its stride is {max(op.stride)}, and the NPU takes at most {STRIDE}",
-                "split it into two convolutions of smaller strides, or choose an Ethos-U85.",
-            )
-        case Conv2d() | PartLinear() if (largest := _weight_sum(op)) > LARGEST_WEIGHT_SUM:
-            return Stay(
-                f"the weights of one output sum up to {largest:,}, and the NPU takes at most {LARGEST_WEIGHT_SUM:,}",
-                "narrow the layer in front of it.",
-            )
+    limit = ETHOS_U[type(op)]
+    why = limit if isinstance(limit, Stay) else limit(op, accelerator)
+    if why is not None:
+        return why
     for name in (*op.inputs, op.output):
         if max(graph.tensors[name].shape) > LARGEST_AXIS:
             return Stay(
@@ -64,8 +110,3 @@ def stays(graph: Graph, op: Op, accelerator: NpuTarget) -> Stay | None:
                 "narrow that layer.",
             )
     return None
-
-
-def _weight_sum(op: Conv2d | PartLinear) -> int:
-    axes = (1, 2, 3) if isinstance(op, Conv2d) else 1
-    return int(np.abs(op.weight.astype(np.int64)).sum(axis=axes).max())

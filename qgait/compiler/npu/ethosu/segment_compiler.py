@@ -8,7 +8,8 @@ from qgait.compiler.npu.ethosu.forms import tosa_for
 from qgait.compiler.npu.ethosu.limits import Stay
 from qgait.compiler.npu.ethosu.vela import Strategy, VelaError, VelaOptions, compile_segment, compile_tflite
 from qgait.errors import QgaitError
-from qgait.export.graph import Graph, Op
+from qgait.export.graph import Graph
+from qgait.export.operators import Op
 from qgait.export.segments import Segment, segment_of
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.targets.accelerators import NpuTarget

@@ -9,7 +9,7 @@ from qgait.compiler.tvm.blocked.gather import pieces
 from qgait.compiler.tvm.blocked.isa import Buffer, ConvIsa, Expr
 from qgait.compiler.tvm.blocked.plan import ConvPlan
 from qgait.compiler.tvm.builder import load, store
-from qgait.export.graph import Table
+from qgait.export.operators import Table
 
 
 class Finish:

@@ -25,7 +25,8 @@ from qgait.compiler.tvm.blocked.tile import RegisterTile, TileConstants
 from qgait.compiler.tvm.builder import function, load, local, splat, store
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
-from qgait.export.graph import Conv2d, Graph, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Tensor
 
 
 def conv_kernel(group: Group, graph: Graph, isa: ConvIsa) -> Kernel | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.compiler.tvm.blocked.plan import BLOCK, ConvPlan
-from qgait.export.graph import Conv2d, Requant
+from qgait.export.operators import Conv2d, Requant
 
 Number = TypeVar("Number", np.int8, np.int32)
 LARGEST_RISE = 16  # bits; a rescaling by more than 2**14 is left to the portable kernel

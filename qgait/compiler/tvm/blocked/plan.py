@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qgait.compiler.tvm.fusion import Group
-from qgait.export.graph import Conv2d, Graph
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d
 
 BLOCK = 16  # bytes of K that the micro-kernel takes at once
 ALIGNMENT = 64  # of every part of scratch

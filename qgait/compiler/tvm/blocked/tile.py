@@ -13,7 +13,7 @@ from qgait.compiler.tvm.blocked.isa import Buffer, ConvIsa, Expr, Int32
 from qgait.compiler.tvm.blocked.packing import packed_bias, packed_rescaling, packed_weights
 from qgait.compiler.tvm.blocked.plan import ConvPlan
 from qgait.compiler.tvm.builder import Function, load, local, store
-from qgait.export.graph import Conv2d
+from qgait.export.operators import Conv2d
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows.ending import Ending, in_place_of
 from qgait.compiler.tvm.rows.tile import Rescaling, Tile
-from qgait.export.graph import Conv2d, Graph, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Tensor
 from qgait.targets.processors import Target
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows.nest import Tiles, row_kernel
 from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, lanes_for, multiply_lanes, pack_channels
-from qgait.export.graph import Conv2d, Graph
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d
 from qgait.targets.processors import Target
 
 if TYPE_CHECKING:

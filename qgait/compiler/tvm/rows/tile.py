@@ -14,7 +14,7 @@ from qgait.compiler.tvm.blocked.packing import rescaling
 from qgait.compiler.tvm.builder import Function, Index, load, splat, store, widen, wrapping_add
 from qgait.compiler.tvm.mve import rescaled
 from qgait.compiler.tvm.requantize import clipped, requantized
-from qgait.export.graph import Conv2d, Tensor
+from qgait.export.operators import Conv2d, Tensor
 from qgait.targets.processors import Target
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from qgait.compiler.tvm.rows import winograd_math as winograd
 from qgait.compiler.tvm.rows.ending import Ending, in_place_of
 from qgait.compiler.tvm.rows.tile import Rescaling, Tile, fewest_tiles, lanes_for, multiply_lanes, pack_channels
 from qgait.compiler.tvm.rows.winograd_math import OUTPUTS, POINTS, TAPS, two_dimensions
-from qgait.export.graph import Conv2d, Graph, Tensor
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Tensor
 from qgait.targets.processors import Target
 
 if TYPE_CHECKING:

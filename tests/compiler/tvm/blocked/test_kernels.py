@@ -17,7 +17,8 @@ from qgait.compiler.tvm.blocked import vnni as conv_vnni
 from qgait.compiler.tvm.blocked.packing import rescaling
 from qgait.compiler.tvm.fusion import Group, groups
 from qgait.compiler.tvm.program import Kernel
-from qgait.export.graph import Conv2d, Graph, Requant
+from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d, Requant
 from qgait.fixedpoint import encode_multiplier, requantize
 from qgait.runtime import reference
 from qgait.targets import processors as targets
