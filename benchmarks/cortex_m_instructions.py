@@ -20,6 +20,7 @@ from conv_cases import ConvCase
 from kernel_driver import build_driver, driver_command, write_data
 
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_sets import instruction_set
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows import dsp as conv_dsp
 from qgait.compiler.tvm.rows import mve as conv_mve
@@ -40,7 +41,7 @@ def instructions(case: ConvCase, target: Target, build: object) -> int:
     """Of one run of the layer; the difference of three runs and one, halved."""
     graph, group, codes = case.build()
     assert isinstance(group, Group)
-    kernel: Kernel = build(group, graph, target)  # type: ignore[operator]
+    kernel: Kernel = build(group, graph, instruction_set(target))  # type: ignore[operator]
     wanted = codes[kernel.output]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qgait.compiler.npu.ethosu.forms import MICRO_BLOCKS
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d, Op, Table
 from qgait.export.tosa.forms import COLUMNS, TURNED
@@ -48,9 +47,7 @@ def _reason(graph: Graph, op: Op | None, layer: LayerFigures, figures: Figures, 
     reasons = []
     if op.weight.size / figures.weight_bandwidth * figures.clock > 0.85 * layer.cycles:
         reasons.append("weights come no faster from their memory")
-    filled = min(
-        -(-height // r) * r * -(-width // c) * c / (height * width) for r, c in MICRO_BLOCKS[target.family][target.macs]
-    )
+    filled = min(-(-height // r) * r * -(-width // c) * c / (height * width) for r, c in target.micro_blocks)
     if filled > 1:
         reasons.append(f"a map of {height} x {width} fills blocks for {filled * height * width:.0f} outputs")
     kernel = op.weight.shape[1] * op.weight.shape[2]

@@ -16,7 +16,7 @@ from qgait.compiler.tvm.emit import emit_object
 from qgait.compiler.tvm.program import Kernel
 from qgait.export.graph import Graph
 from qgait.targets.processors import Target
-from qgait.targets.qemu_boards import emulator, system_command
+from qgait.targets.qemu_system import emulator, system_command
 
 Codes = NDArray[np.int8]
 GUARD = 64  # bytes behind every output that must keep their value
@@ -62,7 +62,7 @@ static void *fetch(size_t size) {
 
 def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder: Path) -> Path:
     """A static program: ``driver DATA OUTPUTS REPEATS`` calls every kernel REPEATS times and writes what it left."""
-    bare = target.board is not None
+    bare = target.bare_metal
     lines = [BARE_HEAD if bare else HEAD, *(f"{kernel.prototype()};" for kernel in kernels)]
     lines += ["int main(int argc, char **argv) {", "int repeats = argv[3][0] - '0';"]
     if bare:
@@ -97,7 +97,7 @@ def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder
 def driver_command(driver: Path, data: Path, target: Target, repeats: int) -> list[str | Path]:
     """Runs a driver in the folder that it is in; it writes ``outputs`` there."""
     words = [data.name, "outputs", str(repeats)]
-    if target.board is not None:
+    if target.bare_metal:
         return list(system_command(emulator(target), driver, words))
     return [*(target.qemu or ()), driver, *words]
 

@@ -25,11 +25,12 @@ def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_
     """
     from qgait.runtime.benchmark import bench as measure
     from qgait.runtime.bundle import Bundle
+    from qgait.targets.memory import kib
 
     chosen = (("--frames", frames), ("--runs", runs))
     options = [word for name, value in chosen if value is not None for word in (name, str(value))]
     opened = Bundle.open(bundle)
-    linux_board = device.startswith("ssh://") and opened.target.board is None
+    linux_board = device.startswith("ssh://") and not opened.target.bare_metal
     if opened.npu is not None and not linux_board:
         write_json(json_file, show_estimate(opened, device, options))
         return
@@ -51,9 +52,9 @@ def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_
         ]
     rows += [
         ("multiply-accumulates a frame", f"{macs:,}"),
-        ("peak memory", f"{found.peak_memory_bytes / 1000:,.0f} kB"),
-        ("kept from frame to frame", f"{opened.manifest['memory']['state_bytes'] / 1000:,.0f} kB"),
-        ("code and weights", f"{found.model_bytes / 1000:,.0f} kB"),
+        ("peak memory", kib(found.peak_memory_bytes)),
+        ("kept from frame to frame", kib(opened.manifest["memory"]["state_bytes"])),
+        ("code and weights", kib(found.model_bytes)),
     ]
     table(f"{opened.model} on {device}", ("compiled for", found.target), rows)
     if device == "qemu":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qgait.commands.compile_npu import KIB, streams_table
+from qgait.commands.compile_npu import streams_table
 from qgait.commands.output import notes, table
 from qgait.errors import QgaitError
 
@@ -22,10 +22,11 @@ def show_estimate(bundle: Bundle, device: str, options: Sequence[str]) -> dict[s
     QgaitError for a ``device`` on which the bundle would have to run, and for ``options`` of a run.
     """
     from qgait.runtime.ethosu.estimate import estimate
+    from qgait.targets.memory import kib
 
     assert bundle.npu is not None
     found = estimate(bundle.npu)
-    measure = COUNTERS if bundle.target.board is not None else CLOCKS
+    measure = COUNTERS if bundle.target.bare_metal else CLOCKS
     if device != "local" or options:
         asked = f"--device {device}" if device != "local" else options[0]
         raise QgaitError(
@@ -40,10 +41,10 @@ def show_estimate(bundle: Bundle, device: str, options: Sequence[str]) -> dict[s
         ("a frame, estimate", f"{found.frame_milliseconds:.3f} ms"),
         ("an embedding, estimate", f"{found.embedding_milliseconds:.3f} ms" if on_npu else "on the host alone"),
         ("multiply-accumulates a frame", f"{macs:,}"),
-        ("arena, with the NPU's working memory", f"{memory['arena_bytes'] / KIB:,.0f} KiB"),
-        ("SRAM of the NPU alone", f"{fast / KIB:,.0f} KiB"),
-        ("kept from frame to frame", f"{memory['state_bytes'] / KIB:,.0f} KiB"),
-        ("code and weights", f"{bundle.library_bytes / KIB:,.0f} KiB"),
+        ("arena, with the NPU's working memory", kib(memory["arena_bytes"])),
+        ("SRAM of the NPU alone", kib(fast)),
+        ("kept from frame to frame", kib(memory["state_bytes"])),
+        ("code and weights", kib(bundle.library_bytes)),
     ]
     table(f"{bundle.model}: an estimate, not a measurement", ("compiled for", found.accelerator), rows)
     notes.print(f"The part of the {bundle.target.name} is not in these times. To measure, {measure}", markup=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qgait.commands.compile_npu import checked, compile_npu, show
+from qgait.commands.memory_option import option_bytes
 from qgait.commands.npu_options import NpuOptions, npu_options
 from qgait.commands.output import console, notes, progress, table, write_json
 from qgait.errors import QgaitError
@@ -51,7 +52,8 @@ def compile_(
     from qgait.export.onnx.reader import read
     from qgait.runtime.bundle import Bundle
     from qgait.targets.accelerators import find_npu
-    from qgait.targets.parts import share, with_memory
+    from qgait.targets.fit import TooLargeError, with_memory
+    from qgait.targets.memory import kib, share
     from qgait.targets.processors import find
 
     accelerator = find_npu(target)
@@ -66,13 +68,16 @@ def compile_(
             made = compile_npu(graph, accelerator, vela, core, npu, out, clips, report)
         write_json(json_file, show(*made, out))
         return
-    processor = with_memory(find(target), flash, ram)
+    processor = with_memory(find(target), option_bytes("--flash", flash), option_bytes("--ram", ram))
     npu.refuse(processor.name)
     check_replaceable(out)
     graph = read(onnx)
     with progress() as report:
         clips = _selftest_clips(graph, data, report)
-        bundle = Bundle.write(graph, processor, out, clips, trace, report)
+        try:
+            bundle = Bundle.write(graph, processor, out, clips, trace, report)
+        except TooLargeError as error:
+            raise QgaitError(error.problem, f"{error.fix} --flash and --ram name the memory of yours.") from None
     for line in bundle.manifest["notes"]:
         console.print(line, style="dim", markup=False)
     said, stack = _selftest(bundle)
@@ -89,7 +94,7 @@ def compile_(
         "macs_per_embedding": bundle.manifest["macs"]["embedding"],
         "selftest": said,
     }
-    if processor.board is not None:
+    if processor.bare_metal:
         facts |= {
             "part": processor.part,
             "flash_bytes": processor.flash_bytes,
@@ -100,11 +105,11 @@ def compile_(
         ("processor", processor.description),
         ("kernels", facts["kernels"]),
         ("code and weights", share(facts["library_bytes"], processor.flash_bytes)),
-        (bundle.gait_run.name, f"{facts['executable_bytes'] / 1000:,.0f} kB"),
+        (bundle.gait_run.name, kib(bundle.size(bundle.gait_run.name))),
         ("arena", share(facts["arena_bytes"], processor.ram_bytes)),
         *([("flash and RAM of", processor.part)] if processor.part else []),
         *([("stack in the self-test", f"{stack:,} bytes")] if stack is not None else []),
-        ("kept from frame to frame", f"{facts['state_bytes'] / 1000:,.0f} kB"),
+        ("kept from frame to frame", kib(bundle.manifest["memory"]["state_bytes"])),
         ("multiply-accumulates a frame", f"{facts['macs_per_frame']:,}"),
         ("self-test", facts["selftest"]),
     ]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from qgait.targets.processors import Target
     from qgait.verification.proof import Proof
 
-KIB = 1024
-
 
 def checked(accelerator: NpuTarget, options: NpuOptions, trace: bool) -> tuple[VelaOptions, Target]:
     """What Vela is told and the core beside the NPU; QgaitError before any work is done."""
@@ -67,6 +65,7 @@ def compile_npu(
 def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, Any]:
     """Prints the tables; answers the same facts for ``--json``."""
     from qgait.runtime.ethosu.estimate import estimate
+    from qgait.targets.memory import kib
 
     graph, npu, memory = plan.graph, bundle.npu, bundle.manifest["memory"]
     assert npu is not None
@@ -82,9 +81,9 @@ def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, An
         ("host", plan.host.description),
         ("operators on the NPU", f"{len(on_npu)} of {len(graph.ops)}, {share:.1%} of the MACs"),
         ("kernels on the host", sum("symbol" in kernel for kernel in bundle.manifest["kernels"])),
-        ("code and weights of the library", f"{bundle.library_bytes / KIB:,.0f} KiB"),
-        ("arena, with the NPU's working memory", f"{memory['arena_bytes'] / KIB:,.0f} KiB"),
-        ("kept from frame to frame", f"{memory['state_bytes'] / KIB:,.0f} KiB"),
+        ("code and weights of the library", kib(bundle.library_bytes)),
+        ("arena, with the NPU's working memory", kib(memory["arena_bytes"])),
+        ("kept from frame to frame", kib(memory["state_bytes"])),
         ("self-test", f"{proof.codes} codes equal"),
     ]
     table(f"{graph.model} {graph.bits}: {out}", ("compiled for", found.accelerator), rows)
@@ -115,6 +114,7 @@ def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, An
 def streams_table(found: Estimate, title: str) -> None:
     """Prints Vela's estimate of every command stream, the sums, and the time of a clip."""
     from qgait.runtime.ethosu.estimate import CLIP
+    from qgait.targets.memory import KIB
 
     used = [memory for memory in ("sram", "dram", "flash") if getattr(found, memory)]
     rows: list[tuple[object, ...]] = [

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from qgait.commands.memory_option import option_bytes
 from qgait.errors import QgaitError
 
 
@@ -34,11 +35,7 @@ class NpuOptions:
     @property
     def sram_bytes(self) -> int | None:
         """``sram`` as a number of bytes; QgaitError when it is none."""
-        if self.sram is None:
-            return None
-        from qgait.targets.parts import amount
-
-        return amount("--sram", self.sram)
+        return option_bytes("--sram", self.sram)
 
 
 OPTIONS = (

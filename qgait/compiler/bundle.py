@@ -22,7 +22,7 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime.bundle import MANIFEST, TRACER, Bundle, program_name, read_manifest, sign
 from qgait.runtime.reference import Reference
-from qgait.targets import parts as part_memory
+from qgait.targets import fit
 from qgait.targets.processors import Target
 
 Clips = Sequence[NDArray[np.uint8]]
@@ -72,9 +72,9 @@ def write_program(
             linker = Linker(program.target, Path(work))
             linker.archive(sources, kernels, folder)
             flash = linker.read_only_bytes()
-            part_memory.check(program.target, flash, memory.arena_bytes)
+            fit.check(program.target, flash, memory.arena_bytes)
             beside = {} if npu is None else {"npu": npu(folder)}
-            if program.target.board is None and npu is None:
+            if not program.target.bare_metal and npu is None:
                 linker.shared(folder)
             if harness:
                 linker.program(harness, folder, folder / program_name(program.target))

@@ -15,8 +15,8 @@ from qgait.compiler.glue.library import DEVICE, Glue
 from qgait.errors import QgaitError
 from qgait.targets import elf
 from qgait.targets.processor import machine_name, machine_of
-from qgait.targets.processors import Target
-from qgait.targets.qemu_boards import linker_script
+from qgait.targets.processors import Target, microcontroller
+from qgait.targets.qemu_machines import linker_script
 
 API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")
 STAND_IN = "gait_npu_stand_in"
@@ -34,7 +34,7 @@ class Linker:
     def __init__(self, target: Target, work: Path) -> None:
         self.target = target
         self.work = work
-        self.flags = (*C_FLAGS, *(LINUX_FLAGS if target.board is None else BARE_FLAGS))
+        self.flags = (*C_FLAGS, *(BARE_FLAGS if target.bare_metal else LINUX_FLAGS))
 
     def archive(self, glue: Glue, kernels: bytes, out: Path, trace: bool = False) -> None:
         """Writes gait.h and libgait.a into ``out``; with ``trace`` it calls gait_trace after every kernel."""
@@ -68,10 +68,10 @@ class Linker:
     def program(self, sources: Sequence[str], library: Path, out: Path) -> None:
         """Links C files of ``device/`` with libgait.a into a static executable.
 
-        It has the C library, or without an operating system start-up code and the memory of the target's board.
+        It has the C library, or without an operating system start-up code and the memory of QEMU's machine.
         """
         files = [DEVICE / name for name in sources]
-        if self.target.board is not None:
+        if self.target.bare_metal:
             self.bare_program(files, [library / "libgait.a"], library, out)
             return
         files.append(DEVICE / "system_posix.c")
@@ -79,10 +79,9 @@ class Linker:
         out.chmod(0o755)
 
     def bare_program(self, sources: Sequence[Path], objects: Sequence[Path], headers: Path, out: Path) -> None:
-        """Links C files and objects with the start-up code of a board that has no operating system."""
-        assert self.target.board is not None
-        script = self.work / "board.ld"
-        script.write_text(linker_script(self.target.board))
+        """Links C files and objects with start-up code, for QEMU's machine without an operating system."""
+        script = self.work / "machine.ld"
+        script.write_text(linker_script(microcontroller(self.target).machine))
         files = [*sources, DEVICE / "system_semihosting.c"]
         compiled = [self._compile(file, f"-I{headers.absolute()}", f"-I{DEVICE}") for file in files]
         memory = self._compile(DEVICE / "memory.c", "-fno-builtin")

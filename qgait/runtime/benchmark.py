@@ -52,7 +52,7 @@ def bench(bundle: Bundle, device: str = "local", options: Sequence[str] = ()) ->
     if device == "qemu":
         return _emulated(bundle)
     if device.startswith("ssh://"):
-        if bundle.target.board is not None:
+        if bundle.target.bare_metal:
             raise QgaitError(
                 f"A {bundle.target.name} has no operating system to log in to.",
                 f"run {bundle.gait_run.name} bench in a debugger with semihosting, or use --device qemu.",
@@ -79,7 +79,7 @@ def _local(bundle: Bundle, options: Sequence[str]) -> dict[str, Any]:
         raise QgaitError(
             f"The target {bundle.target.name} does not run on this machine.",
             "use --device qemu to count its instructions"
-            + (", or --device ssh://user@host on a board." if bundle.target.board is None else "."),
+            + ("." if bundle.target.bare_metal else ", or --device ssh://user@host on a board."),
         )
     selftest(bundle)
     done = subprocess.run([str(bundle.gait_run), "bench", "--json", *options], capture_output=True, text=True)

@@ -146,7 +146,7 @@ class Bundle:
 
 def program_name(target: Target) -> str:
     """The name of the bundle's executable."""
-    return "gait-run" if target.board is None else "gait-run.elf"
+    return "gait-run.elf" if target.bare_metal else "gait-run"
 
 
 def file_sha256(file: Path) -> str:

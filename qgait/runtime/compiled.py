@@ -19,7 +19,7 @@ from qgait.runtime.bundle import TRACER, Bundle
 from qgait.runtime.qemu import launcher
 from qgait.targets.processor import machine_name, machine_of
 from qgait.targets.processors import Target
-from qgait.targets.qemu_boards import emulator, system_command
+from qgait.targets.qemu_system import emulator, system_command
 
 Clip = NDArray[np.uint8]
 Codes = NDArray[np.int8]
@@ -74,7 +74,7 @@ class Compiled:
 
     def _run(self, program: Path, arguments: Sequence[str], clips: Sequence[Clip]) -> bytes:
         """What ``program`` answers to the clips; without an operating system they go through files."""
-        bare = self.bundle.target.board is not None
+        bare = self.bundle.target.bare_metal
         with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
             given, answer = Path(folder) / "clips", Path(folder) / "codes"
             with given.open("wb") as stream:
@@ -156,7 +156,7 @@ def start(bundle: Bundle) -> list[str]:
             f"The bundle {bundle.path} needs an {bundle.target_name}, and there is none here.",
             "link its libgait.a into the board's firmware, or look at its streams with qgait verify --runtime npu.",
         )
-    for name in ("libgait.so", "gait-run") if target.board is None else ("gait-run.elf",):
+    for name in ("gait-run.elf",) if target.bare_metal else ("libgait.so", "gait-run"):
         machine = machine_of(bundle.path / name)
         if machine != target.elf_machine:
             raise QgaitError(
@@ -175,12 +175,12 @@ def invocation(bundle: Bundle, program: Path, *arguments: str) -> list[str]:
 
 def before(target: Target) -> list[str]:
     """What goes in front of a program for ``target`` on this machine; QgaitError when it cannot run here."""
-    return launcher(target.elf_machine, target.qemu or ()) if target.board is None else emulator(target)
+    return emulator(target) if target.bare_metal else launcher(target.elf_machine, target.qemu or ())
 
 
 def command_of(target: Target, program: Path, *arguments: str) -> list[str]:
     """The command that runs a program for ``target`` on this machine; QgaitError when that cannot be."""
-    if target.board is None:
+    if not target.bare_metal:
         return [*before(target), str(program), *arguments]
     return system_command(before(target), program, arguments)
 

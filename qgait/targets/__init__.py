@@ -1,1 +1,1 @@
-"""What qgait compiles for: processors, the parts that they are in, NPUs, and the boards that QEMU has."""
+"""What qgait compiles for: processors, the parts that they are in, NPUs, and the machines that QEMU has."""

@@ -10,6 +10,9 @@ from typing import Literal
 
 from qgait.errors import QgaitError
 from qgait.targets.accelerators import NPU_TARGETS, find_npu
+from qgait.targets.host_speed import HostSpeed
+from qgait.targets.parts import ENSEMBLE_E7, RA8M1, STM32U5A9, Part
+from qgait.targets.qemu_machines import MPS2_AN505, MPS3_AN547, QemuMachine
 
 Isa = Literal["dotprod", "v8", "armv7", "vnni", "generic", "mve", "dsp"]
 
@@ -18,12 +21,12 @@ EM_ARM, EM_X86_64, EM_AARCH64 = 40, 62, 183  # e_machine of the ELF specificatio
 
 @dataclass(frozen=True)
 class Target:
-    """One processor: what LLVM, the linker and an emulator call it.
+    """One processor: what LLVM, the linker and an emulator call it. A bundle's manifest has exactly this of it.
 
-    ``isa`` names the convolution kernels. ``zig_target`` is a static Linux ABI, ``qemu`` the command in front of a
-    program that runs it on another host (None where the code runs on this machine).
-    A target with a ``board`` has no operating system: its programs are for that board of qemu_boards.py, which QEMU has.
-    ``flash_bytes`` and ``ram_bytes`` of a ``part`` are what a network has to fit into (parts.py); None: anything.
+    ``isa`` names its instruction set. ``zig_target`` is a static Linux ABI, ``qemu`` the command in front of a program
+    that runs it on another host (None where the code runs on this machine).
+    ``board`` is the machine of QEMU that programs are linked for; only a target without an operating system has one.
+    ``flash_bytes`` and ``ram_bytes`` of a ``part`` are what a network has to fit into (fit.py); None: anything.
     """
 
     name: str
@@ -42,40 +45,69 @@ class Target:
     ram_bytes: int | None = None
 
     @property
+    def bare_metal(self) -> bool:
+        """Whether its programs run without an operating system."""
+        return self.board is not None
+
+    @property
     def zig_flags(self) -> tuple[str, ...]:
         """The processor as zig's compiler is told."""
         return ("-target", self.zig_target, *((f"-mcpu={self.zig_cpu}",) if self.zig_cpu else ()))
 
 
+@dataclass(frozen=True)
+class Microcontroller:
+    """``part``, a common large one, is assumed where no memory is named; QEMU's ``machine`` stands in for it."""
+
+    part: Part
+    machine: QemuMachine
+
+
+LINUX = HostSpeed(macs=8, bytes=4, clock=1.7e9)  # a Cortex-A55 of an i.MX 93 with dot products
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A target, and what bundles do not say of it: ``speed`` beside an NPU, and the chip if it has no Linux."""
+
+    target: Target
+    speed: HostSpeed = LINUX
+    chip: Microcontroller | None = None
+
+
 def _aarch64(
     name: str, description: str, isa: Isa, mattr: tuple[str, ...], mcpu: str | None = None, cpu: str = "neoverse-n1"
-) -> Target:
+) -> Processor:
     qemu = ("qemu-aarch64", "-cpu", cpu)
-    return Target(name, description, "aarch64-linux-gnu", mattr, mcpu, isa, "aarch64-linux-musl", EM_AARCH64, qemu)
+    abi = "aarch64-linux-musl"
+    return Processor(Target(name, description, "aarch64-linux-gnu", mattr, mcpu, isa, abi, EM_AARCH64, qemu))
 
 
-def _dotprod(name: str, description: str, mcpu: str | None = None) -> Target:
+def _dotprod(name: str, description: str, mcpu: str | None = None) -> Processor:
     return _aarch64(name, description, "dotprod", ("+neon", "+dotprod"), mcpu)
 
 
-def _v8(name: str, description: str, mcpu: str | None = None) -> Target:
+def _v8(name: str, description: str, mcpu: str | None = None) -> Processor:
     return _aarch64(name, description, "v8", ("+neon",), mcpu, "cortex-a72")
 
 
-def _cortex_m(number: int, description: str, triple: str, mattr: tuple[str, ...], isa: Isa, board: str) -> Target:
-    return Target(
+def _cortex_m(
+    number: int, description: str, architecture: str, isa: Isa, speed: HostSpeed, part: Part, machine: QemuMachine
+) -> Processor:
+    target = Target(
         name=f"cortex-m{number}",
-        description=description,
-        mtriple=f"{triple}-none-eabihf",
-        mattr=mattr,
+        description=f"Cortex-M{number} with {description}, no operating system",
+        mtriple=f"{architecture}-none-eabihf",
+        mattr=(f"+{isa}",),
         mcpu=f"cortex-m{number}",
         isa=isa,
         zig_target="thumb-freestanding-eabihf",
         elf_machine=EM_ARM,
-        qemu=("qemu-system-arm", "-M", board),
+        qemu=("qemu-system-arm", "-M", machine.name),
         zig_cpu=f"cortex_m{number}+fp_armv8d16sp",  # or zig assumes a core without floating point
-        board=board,
+        board=machine.name,
     )
+    return Processor(target, speed, Microcontroller(part, machine))
 
 
 _ARMV7 = Target(
@@ -90,20 +122,22 @@ _ARMV7 = Target(
     qemu=("qemu-arm", "-cpu", "cortex-a15"),
 )
 
-_BOARDS = (
+PROCESSORS = (
     _dotprod("arm", "any 64-bit ARM with dot products (ARMv8.2 and later)"),
     _v8("arm64-v8", "any 64-bit ARM (ARMv8.0, no dot products)"),
     _dotprod("arm-i8mm", "64-bit ARM with int8 matrix products; runs the dot-product code for now"),
-    _ARMV7,
+    Processor(_ARMV7),
     _v8("rpi3", "Raspberry Pi 3, 64-bit (Cortex-A53)", "cortex-a53"),
     _v8("rpi4", "Raspberry Pi 4, 64-bit (Cortex-A72)", "cortex-a72"),
     _dotprod("rpi5", "Raspberry Pi 5 (Cortex-A76)", "cortex-a76"),
     _dotprod("rk3588", "Rockchip RK3588 (Cortex-A76 and A55)", "cortex-a76"),
     _dotprod("imx93", "NXP i.MX 93 (Cortex-A55)", "cortex-a55"),
-    _cortex_m(55, "Cortex-M55 with MVE, no operating system", "thumbv8.1m.main", ("+mve",), "mve", "mps3-an547"),
+    # 16 codes in two loads, a maximum and a store, two cycles each
+    _cortex_m(55, "MVE", "thumbv8.1m.main", "mve", HostSpeed(macs=2, bytes=2), ENSEMBLE_E7, MPS3_AN547),
     # the emulator has no Cortex-M85; its code uses the instructions of a Cortex-M55
-    _cortex_m(85, "Cortex-M85 with MVE, no operating system", "thumbv8.1m.main", ("+mve",), "mve", "mps3-an547"),
-    _cortex_m(33, "Cortex-M33 with DSP, no operating system", "thumbv8m.main", ("+dsp",), "dsp", "mps2-an505"),
+    _cortex_m(85, "MVE", "thumbv8.1m.main", "mve", HostSpeed(macs=4, bytes=4), RA8M1, MPS3_AN547),
+    # one or two products an instruction, codes one by one
+    _cortex_m(33, "DSP", "thumbv8m.main", "dsp", HostSpeed(macs=0.5, bytes=0.5), STM32U5A9, MPS2_AN505),
 )
 
 
@@ -150,23 +184,42 @@ def host(machine: str | None = None, features: set[str] | None = None) -> Target
 
 def all_targets() -> list[Target]:
     """Every target, ``host`` first."""
-    return [host(), *_BOARDS]
+    return [host(), *(known.target for known in PROCESSORS)]
 
 
 def find(name: str) -> Target:
     """The processor called ``name``; QgaitError names the nearest target."""
     if name == "host":
         return host()
-    for target in _BOARDS:
-        if target.name == name:
-            return target
+    for known in PROCESSORS:
+        if known.target.name == name:
+            return known.target
     accelerator = find_npu(name)
     if accelerator is not None:
         raise QgaitError(
             f"{name} is an NPU, and this takes a processor.", f"name the one beside it, such as {accelerator.host}."
         )
-    known = ["host", *(target.name for target in _BOARDS), *(target.name for target in NPU_TARGETS)]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    names = ["host", *(known.target.name for known in PROCESSORS), *(target.name for target in NPU_TARGETS)]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
     raise QgaitError(
         f"There is no target called '{name}'.", f"did you mean '{near}'? `qgait targets` lists every target."
     )
+
+
+def processor(target: Target) -> Processor:
+    """What is known of ``target`` beside its description; QgaitError for this machine and others without an entry."""
+    for known in PROCESSORS:
+        if known.target.name == target.name:
+            return known
+    raise QgaitError(
+        f"qgait does not know the speed and the memory of a processor called '{target.name}'.",
+        "name an ARM target of `qgait targets`.",
+    )
+
+
+def microcontroller(target: Target) -> Microcontroller:
+    """The chip of a ``target`` without an operating system; QgaitError for any other."""
+    chip = processor(target).chip
+    if chip is None:
+        raise QgaitError(f"{target.name} has an operating system and is no microcontroller.", "name a Cortex-M.")
+    return chip

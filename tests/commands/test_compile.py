@@ -70,14 +70,19 @@ def test_a_microcontroller_is_told_with_its_memory(
     assert (found["library_bytes"], found["arena_bytes"]) == (memory["flash_bytes"], memory["arena_bytes"])
     assert (found["flash_bytes"], found["ram_bytes"]) == (2**21, 2**18)
     printed = capsys.readouterr().out
-    assert f"{memory['arena_bytes'] / 1000:,.0f} kB of 262 kB" in printed and "of 2,097 kB" in printed
+    assert f"{memory['arena_bytes'] / 1024:,.0f} KiB of 256 KiB" in printed and "of 2,048 KiB" in printed
     capsys.readouterr()
     assert run([*asked, "--ram", "1k"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert f"needs {memory['arena_bytes']:,} bytes of RAM for the arena" in said
+    assert (
+        f"needs {memory['arena_bytes']:,} bytes of RAM for the arena" in said
+        and "--ram name the memory of yours" in said
+    )
     assert Bundle.open(out).target.ram_bytes == 2**18, "what was there is still there"
     assert run(["compile", str(onnx), "--target", "arm", "--out", str(out), "--flash", "1M"]) == 2
-    assert "--flash is for a Cortex-M" in capsys.readouterr().err
+    assert "An amount of flash is for a Cortex-M" in capsys.readouterr().err
+    assert run([*asked, "--flash", "4G"]) == 2
+    assert "--flash 4G is no amount of memory" in capsys.readouterr().err
 
 
 def test_the_selftest_takes_given_silhouettes(onnx: Path, tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from qgait.runtime.benchmark import bench
 from qgait.runtime.bundle import MANIFEST, Bundle
 from qgait.runtime.compiled import Compiled, Stream, invocation, selftest
 from qgait.runtime.reference import Reference
-from qgait.targets import elf
-from qgait.targets import qemu_boards as boards
+from qgait.targets import elf, qemu_system
 from qgait.targets.processors import find
 
 CORES = ["cortex-m55", "cortex-m85", "cortex-m33"]
@@ -82,7 +81,7 @@ def test_a_fault_ends_with_a_sentence(tmp_path: Path) -> None:
     target = find("cortex-m33")
     (tmp_path / "fault.c").write_text('int main(void) { __asm__("udf #0"); return 0; }')
     Linker(target, tmp_path).bare_program([tmp_path / "fault.c"], [], tmp_path, tmp_path / "fault")
-    command = boards.system_command(boards.emulator(target), tmp_path / "fault", [])
+    command = qemu_system.system_command(qemu_system.emulator(target), tmp_path / "fault", [])
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, "gait-run: the processor stopped with exception 3.\n")
 
@@ -128,5 +127,5 @@ def test_no_other_device_takes_it(device: str, sentence: str) -> None:
 def test_a_missing_emulator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(QgaitError, match="needs qemu-system-arm") as caught:
-        boards.emulator(find("cortex-m55"))
+        qemu_system.emulator(find("cortex-m55"))
     assert "apt install qemu-system-arm" in caught.value.fix

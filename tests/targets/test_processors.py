@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_boards_have_the_instructions_of_their_processors() -> None:
 
 def test_code_without_dot_products_is_emulated_without_them() -> None:
     for target in targets.all_targets()[1:]:
-        if target.board is not None:
+        if target.bare_metal:
             continue
         assert target.qemu is not None
         assert ("neoverse" in target.qemu[2]) == (target.isa == "dotprod")
@@ -63,6 +64,52 @@ def test_the_processor_beside_an_npu_is_known_and_no_name_is_taken_twice() -> No
     names = [target.name for target in (*targets.all_targets(), *NPU_TARGETS)]
     assert len(set(names)) == len(names)
     assert {targets.find(target.host).name for target in NPU_TARGETS} == {"cortex-m55", "imx93", "cortex-m85"}
+
+
+@pytest.mark.parametrize("name", ["cortex-m33", "cortex-m55", "cortex-m85", "imx93", "armv7"])
+def test_speeds_beside_an_npu_are_those_of_the_processor(name: str) -> None:
+    speed = targets.processor(targets.find(name)).speed
+    assert speed.milliseconds(500e6, macs=10**6) == pytest.approx(1e9 / speed.macs / (speed.clock or 500e6))
+    assert speed.milliseconds(500e6, moved=10**6) > 0
+    assert (speed.clock is None) == name.startswith("cortex-m")
+
+
+@pytest.mark.parametrize("name", ["host", "cortex-m7"])
+def test_a_processor_of_unknown_speed_is_refused(name: str) -> None:
+    with pytest.raises(QgaitError, match=f"does not know the speed .* called '{name}'"):
+        targets.processor(replace(targets.find("cortex-m33"), name=name))
+
+
+def test_a_chip_is_what_a_target_without_an_operating_system_has() -> None:
+    for known in targets.PROCESSORS:
+        assert (known.chip is not None) == known.target.bare_metal
+        if known.chip is not None:
+            assert known.chip.machine.name == known.target.board
+    with pytest.raises(QgaitError, match="rpi5 has an operating system"):
+        targets.microcontroller(targets.find("rpi5"))
+
+
+# what old bundles have in their manifests and new ones must write
+MANIFEST_OF_CORTEX_M33 = {
+    "name": "cortex-m33",
+    "description": "Cortex-M33 with DSP, no operating system",
+    "mtriple": "thumbv8m.main-none-eabihf",
+    "mattr": ("+dsp",),
+    "mcpu": "cortex-m33",
+    "isa": "dsp",
+    "zig_target": "thumb-freestanding-eabihf",
+    "elf_machine": 40,
+    "qemu": ("qemu-system-arm", "-M", "mps2-an505"),
+    "zig_cpu": "cortex_m33+fp_armv8d16sp",
+    "board": "mps2-an505",
+    "part": None,
+    "flash_bytes": None,
+    "ram_bytes": None,
+}
+
+
+def test_a_manifest_has_what_it_always_had() -> None:
+    assert asdict(targets.find("cortex-m33")) == MANIFEST_OF_CORTEX_M33
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def write(
     say()
     kernels = emit.emit_object(program.kernels, plan.host)
     say()
-    harness = (*HARNESS, driver(plan.host)) if plan.host.board is None else ()
+    harness = () if plan.host.bare_metal else (*HARNESS, driver(plan.host))
 
     def segments(folder: Path) -> dict[str, Any]:
         return write_segments(plan, folder)

@@ -102,4 +102,4 @@ def npu_call(graph: Graph, segment: Segment, compiled: CompiledSegment) -> NpuCa
 
 def driver(host: Target) -> str:
     """The C file in ``device/`` that has gait_npu_run for a host: under Linux the kernel drives the NPU."""
-    return "npu_linux.c" if host.board is None else "npu_ethosu.c"
+    return "npu_ethosu.c" if host.bare_metal else "npu_linux.c"

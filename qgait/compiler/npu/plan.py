@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from qgait.compiler.npu.ethosu.limits import Stay
 from qgait.compiler.npu.ethosu.segment_compiler import SegmentCompiler, SramError
 from qgait.compiler.npu.ethosu.vela import VelaError, VelaOptions
-from qgait.compiler.npu.host_speed import HostSpeed, host_speed
 from qgait.compiler.npu.partition import ALONE, Partition, Place, partition, staying
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
@@ -16,7 +15,8 @@ from qgait.export.operators import FrameMax
 from qgait.export.segments import Segment
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.targets.accelerators import NpuTarget
-from qgait.targets.processors import Target
+from qgait.targets.host_speed import HostSpeed
+from qgait.targets.processors import Target, processor
 
 MAXIMUM, HEAD = "running maxima, a frame", "head, an embedding"
 TOO_LARGE = Stay("its command stream would take more SRAM than there is", "allow more with --sram.")
@@ -75,7 +75,7 @@ def plan(
     choices: tuple[Choice, ...] = ()
     if host_fallback:
         alternative = _settled(compiler, left, report, host_fallback, maximum="host")
-        choices = _choices(compiler, made, alternative, host_speed(host))
+        choices = _choices(compiler, made, alternative, processor(host).speed)
         places = {choice.what: choice.place for choice in choices}
         maximum, head = (places.get(what, "npu") for what in (MAXIMUM, HEAD))
         made = partition(graph, accelerator, maximum, head, left)

@@ -28,7 +28,7 @@ def llvm_target(target: Target) -> tvm.target.Target:
         fields["mcpu"] = target.mcpu
     if "hf" in target.mtriple.rsplit("-", 1)[-1]:
         fields["mfloat-abi"] = "hard"
-    if target.board is not None:
+    if target.bare_metal:
         fields["vector-width"] = 128  # or TVM warns that it takes that
     return tvm.target.Target(fields)
 

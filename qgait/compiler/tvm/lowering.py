@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 
 from qgait.compiler.npu.call import NpuCall
 from qgait.compiler.npu.placement import placed
-from qgait.compiler.tvm.blocked import dotprod as conv_dotprod
-from qgait.compiler.tvm.blocked import vnni as conv_vnni
 from qgait.compiler.tvm.elementwise import (
     add_kernel,
     codes_kernel,
@@ -21,15 +19,11 @@ from qgait.compiler.tvm.elementwise import (
     table_kernel,
 )
 from qgait.compiler.tvm.fusion import Group, groups
+from qgait.compiler.tvm.instruction_sets import convolution
 from qgait.compiler.tvm.part_linear import part_linear_kernel
 from qgait.compiler.tvm.pooling import max_pool_kernel, strip_pool_kernel
 from qgait.compiler.tvm.power_pool import power_pool_kernel
 from qgait.compiler.tvm.program import Kernel, Program, Step
-from qgait.compiler.tvm.rows import dsp as conv_dsp
-from qgait.compiler.tvm.rows import mve as conv_mve
-from qgait.compiler.tvm.rows import portable as conv_portable
-from qgait.compiler.tvm.rows import v8 as conv_v8
-from qgait.compiler.tvm.rows import winograd as conv_winograd
 from qgait.compiler.tvm.windows import frame_window_kernel, window_max_kernel, window_pool_kernel
 from qgait.compiler.views import needs_no_kernel, views
 from qgait.export.graph import Graph
@@ -52,7 +46,7 @@ from qgait.export.operators import (
 )
 from qgait.export.operators.back_end import BackEnd
 from qgait.export.schedule import output_tensor
-from qgait.targets.processors import Isa, Target
+from qgait.targets.processors import Target
 
 Lowering = Callable[[Group, Graph, Target], tuple[Kernel, str]]
 
@@ -104,26 +98,6 @@ def _in_order(graph: Graph, units: list[Group | NpuCall]) -> list[Group | NpuCal
     return ordered
 
 
-# for every instruction set the convolutions to try, best first; one that does not fit a layer gives None
-_CONVOLUTIONS: dict[Isa, tuple[tuple[str, Callable[[Group, Graph, Target], Kernel | None]], ...]] = {
-    "dotprod": (("dot products", conv_dotprod.conv_kernel),),
-    "vnni": (("dot products", conv_vnni.conv_kernel),),
-    "v8": (("Winograd 4 x 4", conv_winograd.conv_kernel), ("direct, 8-bit products", conv_v8.conv_kernel)),
-    "armv7": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
-    "generic": (("Winograd 4 x 4", conv_winograd.conv_kernel),),
-    "mve": (("direct, 8-bit products", conv_mve.conv_kernel),),
-    "dsp": (("direct, pairs of 16-bit products", conv_dsp.conv_kernel),),
-}
-
-
-def _convolution(group: Group, graph: Graph, target: Target) -> tuple[Kernel, str]:
-    for name, build in _CONVOLUTIONS[target.isa]:
-        kernel = build(group, graph, target)
-        if kernel is not None:
-            return kernel, name
-    return conv_portable.conv_kernel(group, graph, target), "direct, 16-bit products"
-
-
 def _portable(build: Callable[..., Kernel]) -> Lowering:
     """``build(group, op, graph)`` as the kernel for every target."""
     return lambda group, graph, target: (build(group, group.op, graph), "portable")
@@ -132,7 +106,7 @@ def _portable(build: Callable[..., Kernel]) -> Lowering:
 TVM: BackEnd[Lowering] = BackEnd(
     "TVM",
     {
-        Conv2d: _convolution,
+        Conv2d: convolution,
         PartLinear: _portable(part_linear_kernel),
         Add: _portable(add_kernel),
         Multiply: _portable(multiply_kernel),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.builder import splat
+from qgait.compiler.tvm.rescaling import Int32
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
@@ -19,17 +21,23 @@ def multiplied(acc: PrimExpr, codes: PrimExpr, weights: PrimExpr) -> PrimExpr:
     return _call("int32", "vmldava.v16i8", signed, added, in_order, acc, codes, weights)
 
 
-def rescaled(acc: PrimExpr, m: PrimExpr, back: PrimExpr, rise: PrimExpr | None = None) -> PrimExpr:
-    """The integer rule without zero point and clip on int32x4; see rescaling.rescaling, ``back`` is -n.
+class MveRescaling:
+    """A ``ShortRescaling``: VQDMULH keeps the high half of twice the product, VRSHL rounds half up, VQSHL saturates."""
 
-    VQDMULH keeps the high half of twice the product, VRSHL rounds half up, VQSHL saturates.
-    """
-    if rise is not None:
-        acc = _shifted(acc, rise, saturating=1, rounding=0)
-    return _shifted(_call("int32x4", "vqdmulh.v4i32", acc, m), back, saturating=0, rounding=1)
+    lanes = 4
+    product_shift = 31
+
+    def rows(self, m: Int32, n: Int32, k: Int32) -> tuple[Int32, ...]:
+        return (m, -n, k) if k.any() else (m, -n)
+
+    def rescaled(self, acc: PrimExpr, rows: Sequence[PrimExpr]) -> PrimExpr:
+        m, back, *rise = rows
+        if rise:
+            acc = _shifted(acc, rise[0], saturating=1, rounding=0)
+        return _shifted(_call("int32x4", "vqdmulh.v4i32", acc, m), back, saturating=0, rounding=1)
 
 
-def gathered(codes: PrimExpr, table: Buffer) -> PrimExpr:
+def look_up(codes: PrimExpr, table: Buffer) -> PrimExpr:
     """``table[code + 128]`` of 16 codes, by one load that takes every byte from another address."""
     offsets = codes ^ splat(-128, "int8", 16)
     bits, scale, unsigned = _numbers(8, 0, 1)

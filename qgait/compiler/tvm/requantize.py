@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 
 
 def requantized(acc: PrimExpr, multiplier: PrimExpr, shift: PrimExpr, result: Tensor, lanes: int) -> PrimExpr:
-    """Int8 codes of int32 accumulators; all three operands are int32 vectors. The product has 64 bits."""
+    """Int8 codes of int32 accumulators; all three operands are int32 vectors."""
+    return codes_of(rounded(acc, multiplier, shift, lanes), result, lanes)
+
+
+def rounded(acc: PrimExpr, multiplier: PrimExpr, shift: PrimExpr, lanes: int) -> PrimExpr:
+    """The rule without zero point and clip, int32 as its operands are. The product has 64 bits."""
     long_shift = widen(shift, "int64", lanes)
     half = tirx.shift_left(splat(1, "int64", lanes), long_shift - splat(1, "int64", lanes))
     product = widen(acc, "int64", lanes) * widen(multiplier, "int64", lanes)
-    rounded = widen(tirx.shift_right(product + half, long_shift), "int32", lanes)
-    return clipped(rounded + splat(result.zero_point, "int32", lanes), result, lanes)
+    return widen(tirx.shift_right(product + half, long_shift), "int32", lanes)
 
 
-def clipped(value: PrimExpr, result: Tensor, lanes: int) -> PrimExpr:
-    """Int32 values as codes of ``result``."""
+def codes_of(value: PrimExpr, result: Tensor, lanes: int) -> PrimExpr:
+    """Rounded int32 values as int8 codes of ``result``: the zero point is added, what lies outside is clipped."""
     low, high = splat(result.lo, "int32", lanes), splat(result.hi, "int32", lanes)
-    return widen(tirx.max(tirx.min(value, high), low), "int8", lanes)
+    shifted = value + splat(result.zero_point, "int32", lanes)
+    return widen(tirx.max(tirx.min(shifted, high), low), "int8", lanes)
 
 
 class RowRule:

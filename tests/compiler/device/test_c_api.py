@@ -15,7 +15,7 @@ from qgait.compiler.link import Linker
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import start
 from qgait.runtime.reference import Reference
-from qgait.targets.qemu_boards import emulator, system_command
+from qgait.targets.qemu_system import emulator, system_command
 
 PAGE = (Path(__file__).parents[3] / "docs" / "targets.md").read_text()
 STRICT = ["-O2", "-Wall", "-Wextra", "-pedantic", "-Werror"]

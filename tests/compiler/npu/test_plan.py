@@ -17,14 +17,14 @@ from qgait.compiler.npu.ethosu.limits import Stay
 from qgait.compiler.npu.ethosu.segment_compiler import SegmentCompiler, SramError
 from qgait.compiler.npu.ethosu.vela import VelaError, VelaOptions
 from qgait.compiler.npu.ethosu.vela_systems import arena_in_sram, checked
-from qgait.compiler.npu.host_speed import CORES, HostSpeed
 from qgait.compiler.npu.partition import partition
 from qgait.compiler.npu.plan import HEAD, MAXIMUM, TOO_LARGE, Choice, NpuPlan, plan
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.targets.accelerators import NpuTarget, find_npu
-from qgait.targets.processors import find
+from qgait.targets.host_speed import HostSpeed
+from qgait.targets.processors import find, processor
 
 U55 = find_npu("ethos-u55-128")
 assert U55 is not None
@@ -48,7 +48,7 @@ def planned(graph: Graph, **options: object) -> NpuPlan:
 
 
 def of_speed(monkeypatch: pytest.MonkeyPatch, speed: HostSpeed) -> None:
-    monkeypatch.setattr(module, "host_speed", lambda core: speed)
+    monkeypatch.setattr(module, "processor", lambda core: replace(processor(core), speed=speed))
 
 
 def test_a_fast_host_takes_maxima_and_head_and_a_slow_one_neither(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,15 +204,3 @@ def test_a_vendors_file_that_says_too_little_is_refused(text: str | None, said: 
         vendor.write_text(text)
     with pytest.raises(QgaitError, match=said):
         checked(VelaOptions("Board", "Dedicated_Sram", config=vendor), U55)
-
-
-@pytest.mark.parametrize("core", [*CORES, "imx93"])
-def test_speeds_are_those_of_the_core(core: str) -> None:
-    class Core:
-        name = core
-
-    speed = module.host_speed(Core)  # type: ignore[arg-type]
-    at = speed.milliseconds(500e6, macs=10**6)
-    assert at == pytest.approx(1e9 / speed.macs / (speed.clock or 500e6))
-    assert speed.milliseconds(500e6, moved=10**6) > 0
-    assert (speed.clock is None) == core.startswith("cortex-m")

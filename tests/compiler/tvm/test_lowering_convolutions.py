@@ -14,6 +14,8 @@ from tvm import tirx
 from tvm.sym import Analyzer
 
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
+from qgait.compiler.tvm.instruction_sets import instruction_set
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows import dsp as conv_dsp
 from qgait.compiler.tvm.rows import mve as conv_mve
@@ -29,7 +31,7 @@ from qgait.targets.processors import Target, find, host
 
 Codes = np.ndarray
 Case = tuple[Graph, Group, dict[str, Codes]]
-Build = Callable[[Group, Graph, Target], Kernel | None]
+Build = Callable[[Group, Graph, InstructionSet], Kernel | None]
 TARGETS = [find("arm64-v8"), find("armv7"), replace(host(features=set()), name="old host")]
 
 WINOGRAD = {
@@ -81,7 +83,7 @@ def check(cases: dict[str, Case], build: Build, target: Target) -> int:
     codes: dict[str, Codes] = {}
     kernels = []
     for number, (name, (graph, group, wanted)) in enumerate(cases.items()):
-        kernel = build(group, graph, target)
+        kernel = build(group, graph, instruction_set(target))
         if kernel is None:
             continue
         prefix = f"{number} "
@@ -172,7 +174,7 @@ def _matrix(transform: Callable[..., list[object]], size: int) -> Codes:
 @pytest.mark.parametrize("broken", ["weight", "bias", "multiplier", "shift"])
 def test_a_broken_constant_is_seen(broken: str) -> None:
     graph, group, wanted = WINOGRAD["clipped tiles"].build(1)
-    kernel = conv_winograd.conv_kernel(group, graph, TARGETS[2])
+    kernel = conv_winograd.conv_kernel(group, graph, instruction_set(TARGETS[2]))
     assert kernel is not None
     constants = dict(zip(("weight", "bias", "multiplier", "shift"), (a.copy() for a in kernel.constants), strict=True))
     change = {"weight": 64, "bias": 50000, "multiplier": -(2**28), "shift": 1}

@@ -14,19 +14,6 @@ from qgait.export.tosa.forms import Form, can_turn, side_by_side, unseen
 from qgait.export.tosa.writer import segment_bytes
 from qgait.targets.accelerators import NpuTarget
 
-# rows and columns of the micro blocks of each family, by MACs a cycle
-MICRO_BLOCKS = {
-    "u55": {32: [(1, 1)], 64: [(1, 1)], 128: [(1, 2)], 256: [(2, 2)]},
-    "u65": {256: [(2, 2)], 512: [(2, 2)]},
-    "u85": {
-        128: [(1, 2), (1, 1)],
-        256: [(1, 2), (1, 4), (2, 2)],
-        512: [(2, 2), (1, 4)],
-        1024: [(2, 2), (1, 4), (2, 4)],
-        2048: [(2, 2), (1, 4), (4, 4)],
-    },
-}
-EXCHANGE = {"u55": 3 / 8, "u65": 1.0, "u85": 3 / 4}  # cycles a byte that exchanging rows and columns takes
 BRICK = 16  # channels that maps are stored in
 SRAM_MAP = 100 * 1024  # bytes of a map that U65 and U85 find a place for in 384 kB of SRAM
 KERNEL_STEP = 4  # kernel elements at once
@@ -77,13 +64,13 @@ def _cost(graph: Graph, segment: Segment, accelerator: NpuTarget, names: frozens
         exchanged |= {name for name in op.inputs if made.get(name, False) != (op.name in names)}
     for name in exchanged:
         height, width, channels = graph.tensors[name].shape
-        cycles += height * width * max(channels, BRICK) * EXCHANGE[accelerator.family]
+        cycles += height * width * max(channels, BRICK) * accelerator.exchange
     return cycles
 
 
 def _filled(height: int, width: int, accelerator: NpuTarget) -> float:
     """How many times the outputs the best micro blocks compute."""
-    blocks = MICRO_BLOCKS[accelerator.family][accelerator.macs]
+    blocks = accelerator.micro_blocks
     return min(-(-height // rows) * rows * -(-width // columns) * columns for rows, columns in blocks) / height / width
 
 

@@ -1,1 +1,5 @@
-"""Convolutions with dot products: input rows gathered into blocks of 16 input channels, register tiles."""
+"""Convolutions for processors with dot products, where the multiplications cost little and loads are what counts.
+
+Input rows are gathered into blocks of 16 input channels, weights are packed to match, and a tile of pixels x output
+channels fills all registers: whatever is loaded is used many times.
+"""

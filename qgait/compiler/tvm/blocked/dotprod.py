@@ -4,9 +4,6 @@ An accumulator register holds four output channels of one pixel. SDOT by element
 by one group of four codes, a lane of a register that holds 16 of the pixel's input channels:
 ``acc[i] += sum(weights[4 i + j] * codes[4 lane + j])``. 6 pixels x 16 channels take 24 accumulators, 6 registers of
 codes and 2 of weights: all 32.
-
-The integer rule takes two instructions: SQDMULH is floor(2 * acc * m / 2**32), SRSHL by a negative amount rounds half
-up (rescaling.rescaling says why that is exact).
 """
 
 from __future__ import annotations
@@ -15,29 +12,24 @@ from collections.abc import Sequence
 
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked import nest as nest
-from qgait.compiler.tvm.blocked.isa import Buffer, CodeRange, Expr, Int32, ResidualAdd
+from qgait.compiler.tvm.blocked.dot_products import Buffer, CodeRange, Expr, ResidualAdd
 from qgait.compiler.tvm.builder import load, splat, widen
-from qgait.compiler.tvm.fusion import Group
-from qgait.compiler.tvm.program import Kernel
-from qgait.export.graph import Graph
-from qgait.targets.processors import Target
-
-
-def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
-    """The kernel of a group that starts with a convolution; None where the portable kernel has to do."""
-    return nest.conv_kernel(group, graph, Dotprod())
+from qgait.compiler.tvm.neon import NeonRescaling, look_up, neon
+from qgait.compiler.tvm.rescaling import ShortRescaling
 
 
 class Dotprod:
-    """A ``ConvIsa``."""
+    """``DotProducts`` by element."""
 
     lanes = 4
     vectors = 4
     pixels = 6
     holds_codes = True
     code_offset = 0
-    product_shift = 31
+    rescaling: ShortRescaling = NeonRescaling()
+
+    def fitted(self, channels: int) -> Dotprod:
+        return self
 
     def fence(self) -> None:
         T.evaluate(T.call_llvm_intrin("void", "llvm.aarch64.hint", T.int32(0)))  # a NOP that might change memory
@@ -45,16 +37,7 @@ class Dotprod:
     def dot(self, acc: Expr, weights: Expr, operand: Buffer, start: Expr, group: int) -> Expr:
         codes = T.reinterpret("int32x4", load(operand, start, 16))
         lane = T.reinterpret("int8x16", T.broadcast(T.Shuffle([codes], [group]), 4))
-        return _neon("int32x4", "sdot.v4i32.v16i8", acc, weights, lane)
-
-    def rescale_rows(self, m: Int32, n: Int32, k: Int32) -> tuple[Int32, ...]:
-        return (m, -n, k) if k.any() else (m, -n)
-
-    def requantize(self, acc: Expr, rows: Sequence[Expr]) -> Expr:
-        m, shift, *rise = rows
-        if rise:
-            acc = _neon("int32x4", "sqshl.v4i32", acc, rise[0])
-        return _neon("int32x4", "srshl.v4i32", _neon("int32x4", "sqdmulh.v4i32", acc, m), shift)
+        return neon("int32x4", "sdot.v4i32.v16i8", acc, weights, lane)
 
     def codes(self, values: Sequence[Expr], result: CodeRange, add: ResidualAdd | None, other: Expr) -> Expr:
         halves = _narrow_to_16(values)
@@ -68,29 +51,22 @@ class Dotprod:
                 for quarter in (range(4), range(4, 8)):
                     a = widen(T.Shuffle([ours], list(quarter)), "int32", 4) * splat(add.factor, "int32", 4)
                     b = widen(T.Shuffle([theirs], list(quarter)), "int32", 4)
-                    sums.append(self.requantize(a + b * splat(add.other_factor, "int32", 4), rows))
+                    sums.append(self.rescaling.rescaled(a + b * splat(add.other_factor, "int32", 4), rows))
             halves = _narrow_to_16(sums)
             result = add.result
         if result.zero_point:
             zero = splat(result.zero_point, "int16", 8)
-            halves = [_neon("int16x8", "sqadd.v8i16", half, zero) for half in halves]
-        narrow = [_neon("int8x8", "sqxtn.v8i8", half) for half in halves]
+            halves = [neon("int16x8", "sqadd.v8i16", half, zero) for half in halves]
+        narrow = [neon("int8x8", "sqxtn.v8i8", half) for half in halves]
         return T.bind(_clip(T.Shuffle(narrow, list(range(16))), result.lo, result.hi, "int8", 16))
 
     def look_up(self, codes: Expr, table: Buffer) -> Expr:
-        # codes from 0 come first: that is the order of their bit patterns
-        rows = [load(table, (128 + 16 * i) % 256, 16) for i in range(16)]
-        codes = T.bind(codes)
-        found = _neon("int8x16", "tbl4.v16i8", *rows[:4], codes)
-        for i in (4, 8, 12):  # TBX keeps what is there where an index lies outside its 64 entries
-            offset = splat((128 - 16 * i) % 256 - 128, "int8", 16)
-            found = _neon("int8x16", "tbx4.v16i8", found, *rows[i : i + 4], codes + offset)
-        return found
+        return look_up(codes, table)
 
 
 def _narrow_to_16(vectors: Sequence[Expr]) -> list[Expr]:
     """Saturates pairs of int32x4 to int16x8."""
-    narrow = [_neon("int16x4", "sqxtn.v4i16", vector) for vector in vectors]
+    narrow = [neon("int16x4", "sqxtn.v4i16", vector) for vector in vectors]
     return [T.bind(T.Shuffle(narrow[i : i + 2], list(range(8)))) for i in range(0, len(narrow), 2)]
 
 
@@ -102,7 +78,3 @@ def _clip(values: Expr, lo: int, hi: int, dtype: str, lanes: int) -> Expr:
     if hi < (1 << (bits - 1)) - 1:
         values = T.min(values, splat(hi, dtype, lanes))
     return values
-
-
-def _neon(dtype: str, name: str, *operands: Expr) -> Expr:
-    return T.call_llvm_pure_intrin(dtype, f"llvm.aarch64.neon.{name}", *operands)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
+from qgait.compiler.tvm.blocked.dot_products import Buffer, DotProducts, Expr
 from qgait.compiler.tvm.blocked.gather import pieces
-from qgait.compiler.tvm.blocked.isa import Buffer, ConvIsa, Expr
 from qgait.compiler.tvm.blocked.plan import ConvPlan
 from qgait.compiler.tvm.builder import load, store
 from qgait.export.operators import Table
@@ -16,10 +16,16 @@ class Finish:
     """Emits stores of a tile's channels; ``valid`` is how many of them exist (fewer in the last tile of odd layers)."""
 
     def __init__(
-        self, plan: ConvPlan, isa: ConvIsa, table: Table | None, lookup: Buffer | None, scratch: Buffer, out: Buffer
+        self,
+        plan: ConvPlan,
+        dots: DotProducts,
+        table: Table | None,
+        lookup: Buffer | None,
+        scratch: Buffer,
+        out: Buffer,
     ) -> None:
         self.plan = plan
-        self.isa = isa
+        self.dots = dots
         self.lookup = lookup
         self.pool_first = table is None or is_monotone(table)
         self.scratch = scratch
@@ -45,13 +51,13 @@ class Finish:
                 for j in range(plan.pool)
             ]
             if not self.pool_first:
-                window = [T.bind(self.isa.look_up(codes, self.lookup)) for codes in window]
+                window = [T.bind(self.dots.look_up(codes, self.lookup)) for codes in window]
             codes = window[0]
             for other in window[1:]:
                 codes = T.max(codes, other)
             codes = T.bind(codes)
             if self.pool_first and self.lookup is not None:
-                codes = T.bind(self.isa.look_up(codes, self.lookup))
+                codes = T.bind(self.dots.look_up(codes, self.lookup))
             y = block * rows + r
             self._output(codes, (y * columns + x) * plan.channels + channel, valid)
 

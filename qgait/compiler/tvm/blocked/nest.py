@@ -16,69 +16,71 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
+from qgait.compiler.tvm.blocked.dot_products import Buffer, CodeRange, DotProducts, Expr, ResidualAdd
 from qgait.compiler.tvm.blocked.finish import Finish
 from qgait.compiler.tvm.blocked.gather import Gather, pieces
-from qgait.compiler.tvm.blocked.isa import Buffer, CodeRange, ConvIsa, Expr, ResidualAdd
-from qgait.compiler.tvm.blocked.packing import rescaling
 from qgait.compiler.tvm.blocked.plan import BLOCK, ConvPlan, plan
 from qgait.compiler.tvm.blocked.tile import RegisterTile, TileConstants
 from qgait.compiler.tvm.builder import function, load, local, splat, store
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.program import Kernel
+from qgait.compiler.tvm.rescaling import rescaling_rows
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d, Tensor
 
 
-def conv_kernel(group: Group, graph: Graph, isa: ConvIsa) -> Kernel | None:
+def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Kernel | None:
     """The kernel of a group that starts with a convolution; None if a multiplier is too large for 32-bit rescaling."""
     conv = group.conv
-    assert isinstance(conv, Conv2d)
-    shape = plan(group, graph, isa.lanes * isa.vectors, isa.pixels, loop_taps=not isa.holds_codes)
-    scale = rescaling(conv.requant, shape.channels, isa.product_shift)
-    add = _residual_add(group, graph, isa)
-    if scale is None or (group.add is not None and add is None):
+    assert isinstance(conv, Conv2d) and instructions.dots is not None
+    dots = instructions.dots.fitted(len(conv.weight))
+    shape = plan(group, graph, dots.lanes * dots.vectors, dots.pixels, loop_taps=not dots.holds_codes)
+    rows = rescaling_rows(dots.rescaling, conv.requant, shape.channels)
+    add = _residual_add(group, graph, dots)
+    if rows is None or (group.add is not None and add is None):
         return None
     result = graph.tensors[conv.output]
-    flip = -128 if isa.code_offset else 0
+    flip = -128 if dots.code_offset else 0
 
     with function(group) as f:
         inputs = [f.input(graph.tensors[name], i) for i, name in enumerate(group.inputs)]
-        constants = TileConstants.declare(f, conv, shape, isa, isa.rescale_rows(*scale))
+        constants = TileConstants.declare(f, conv, shape, dots, rows)
         edge = f.constant(np.full(BLOCK, graph.tensors[conv.inputs[0]].zero_point ^ flip), "int8")
         lookup = f.constant(group.table.table, "int8") if group.table else None
         (scratch,) = f.scratch((shape.scratch_bytes, "int8"))
         out = f.output(graph.tensors[group.output])
         _Nest(
             plan=shape,
-            isa=isa,
+            dots=dots,
             gather=Gather(shape, inputs[0], scratch, edge, flip),
-            tile=RegisterTile(shape, isa, scratch, constants),
+            tile=RegisterTile(shape, dots, scratch, constants),
             result=_code_range(result),
             add=add,
             shortcut=inputs[1] if add else None,
             shortcut_width=result.shape[1],
-            finish=Finish(shape, isa, group.table, lookup, scratch, out),
+            finish=Finish(shape, dots, group.table, lookup, scratch, out),
         ).emit()
     kernel = f.kernel()
-    # without the promise that no arguments overlap, or ConvIsa.fence would not be one
+    # without the promise that no arguments overlap, or DotProducts.fence would not be one
     # each code of the shortcut is read just before the sum takes its place, unless pooling moves it
     in_place = group.inputs[1] if add is not None and group.pool is None else None
     return replace(kernel, func=kernel.func.without_attr("tirx.noalias"), in_place=in_place)
 
 
-def _residual_add(group: Group, graph: Graph, isa: ConvIsa) -> ResidualAdd | None:
+def _residual_add(group: Group, graph: Graph, dots: DotProducts) -> ResidualAdd | None:
     if group.add is None or group.conv is None:
         return None
     ours = group.add.inputs.index(group.conv.output)
-    scale = rescaling(group.add.requant, 1, isa.product_shift)
-    if scale is None:
+    rows = rescaling_rows(dots.rescaling, group.add.requant, 1)
+    if rows is None:
         return None
     other = graph.tensors[group.add.inputs[1 - ours]]
     return ResidualAdd(
         factor=group.add.factors[ours],
         other_factor=group.add.factors[1 - ours],
         other_zero_point=other.zero_point,
-        rescale=isa.rescale_rows(*scale),
+        rescale=rows,
         result=_code_range(graph.tensors[group.add.output]),
     )
 
@@ -92,7 +94,7 @@ class _Nest:
     """Emits the loops of one kernel into the current function."""
 
     plan: ConvPlan
-    isa: ConvIsa
+    dots: DotProducts
     gather: Gather
     tile: RegisterTile
     result: CodeRange  # of the convolution itself
@@ -126,7 +128,7 @@ class _Nest:
     def _pixels(self, block: Expr, row: Expr, x: Expr, pixels: int, tile: Expr, valid: int) -> None:
         for p, vectors in enumerate(self.tile.values(row, x, pixels, tile)):
             other = self._shortcut(block, row, x + p, tile, valid)
-            codes = self.isa.codes(vectors, self.result, self.add, other)
+            codes = self.dots.codes(vectors, self.result, self.add, other)
             self.finish.codes(codes, block, row, x + p, tile * self.plan.tile, valid)
 
     def _shortcut(self, block: Expr, row: Expr, x: Expr, tile: Expr, valid: int) -> Expr:

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.compiler.tvm.blocked.plan import BLOCK, ConvPlan
-from qgait.export.operators import Conv2d, Requant
+from qgait.export.operators import Conv2d
 
 Number = TypeVar("Number", np.int8, np.int32)
-LARGEST_RISE = 16  # bits; a rescaling by more than 2**14 is left to the portable kernel
 
 
 def packed_weights(conv: Conv2d, plan: ConvPlan) -> NDArray[np.int8]:
@@ -35,24 +34,8 @@ def packed_bias(conv: Conv2d, plan: ConvPlan, code_offset: int, copies: int) -> 
     return np.tile(tiles, (1, copies, 1)).reshape(-1)
 
 
-def rescaling(requant: Requant, count: int, product_shift: int) -> NDArray[np.int32] | None:
-    """The integer rule in 32 bits: int32 [3, count] of multiplier, right shift n >= 1, left shift k >= 0.
-
-    With h = floor(((acc << k) * m) >> product_shift), where the processor keeps the high half of a product, the rule is
-    ``(h + (1 << (n - 1))) >> n``: exact, because the half that is added is an integer at that scale and floors nest.
-    The left shift makes n >= 1; it must saturate, which only happens where the result is clipped anyway.
-    None if some k is larger than LARGEST_RISE.
-    """
-    m = np.broadcast_to(np.ravel(requant.multiplier), count)
-    s = np.broadcast_to(np.ravel(requant.shift), count).astype(np.int32)
-    k = np.maximum(product_shift + 1 - s, 0)
-    if k.max() > LARGEST_RISE:
-        return None
-    return np.stack([m, s + k - product_shift, k]).astype(np.int32)
-
-
 def packed_rescaling(rows: NDArray[np.int32], plan: ConvPlan) -> NDArray[np.int32]:
-    """Int32 [tiles][rows][tile] of what ``rescaling`` returns."""
+    """Int32 [tiles][rows][tile] of the rows of a rescaling."""
     filled = _in_tiles(np.ascontiguousarray(rows.T), plan).reshape(-1, plan.tile, len(rows))
     return np.ascontiguousarray(filled.transpose(0, 2, 1)).reshape(-1)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.isa import Buffer, ConvIsa, Expr, Int32
+from qgait.compiler.tvm.blocked.dot_products import Buffer, DotProducts, Expr
 from qgait.compiler.tvm.blocked.packing import packed_bias, packed_rescaling, packed_weights
 from qgait.compiler.tvm.blocked.plan import ConvPlan
 from qgait.compiler.tvm.builder import Function, load, local, store
+from qgait.compiler.tvm.rescaling import Int32
 from qgait.export.operators import Conv2d
 
 
@@ -21,7 +22,7 @@ class TileConstants:
     """What the micro-kernel reads besides the gathered activations.
 
     bias [tiles][copies][tile]: where weights stream by, it is written out for every pixel, because two vectors load as
-    fast as one is copied. rescale [tiles][rows][tile] (``ConvIsa.rescale_rows``).
+    fast as one is copied. rescale [tiles][rows][tile] (``ShortRescaling.rows``).
     """
 
     weights: Buffer
@@ -32,12 +33,12 @@ class TileConstants:
     rounds: Buffer  # [1]: of the K loop. If LLVM knew it, it would count in large offsets that no load pair can hold
 
     @staticmethod
-    def declare(f: Function, conv: Conv2d, plan: ConvPlan, isa: ConvIsa, rows: tuple[Int32, ...]) -> TileConstants:
+    def declare(f: Function, conv: Conv2d, plan: ConvPlan, dots: DotProducts, rows: tuple[Int32, ...]) -> TileConstants:
         """Packs them and declares them as constants of the function."""
-        copies = isa.pixels if isa.holds_codes else 1
+        copies = dots.pixels if dots.holds_codes else 1
         return TileConstants(
             weights=f.constant(packed_weights(conv, plan), "int8"),
-            bias=f.constant(packed_bias(conv, plan, isa.code_offset, copies), "int32"),
+            bias=f.constant(packed_bias(conv, plan, dots.code_offset, copies), "int32"),
             bias_copies=copies,
             rescale=f.constant(packed_rescaling(np.stack(rows), plan), "int32"),
             rescale_rows=len(rows),
@@ -48,8 +49,8 @@ class TileConstants:
 class RegisterTile:
     """Emits the micro-kernel. Create it where the function's body begins."""
 
-    def __init__(self, plan: ConvPlan, isa: ConvIsa, gathered: Buffer, constants: TileConstants) -> None:
-        self.operand, self.isa, self.gathered, self.constants = plan.operand, isa, gathered, constants
+    def __init__(self, plan: ConvPlan, dots: DotProducts, gathered: Buffer, constants: TileConstants) -> None:
+        self.operand, self.dots, self.gathered, self.constants = plan.operand, dots, gathered, constants
         self.rounds = T.bind(load(constants.rounds, 0, 1))
 
     def values(self, row: Expr, x: Expr, pixels: int, tile: Expr) -> list[list[Expr]]:
@@ -57,9 +58,9 @@ class RegisterTile:
 
         The pixels are ``x``, ``x + 1``, ... of output row ``row`` within the row block.
         """
-        isa, operand = self.isa, self.operand
-        accumulators = Accumulators(pixels, isa)
-        isa.fence()
+        dots, operand = self.dots, self.operand
+        accumulators = Accumulators(pixels, dots)
+        dots.fence()
         for p, v in accumulators.places():
             copy = tile * self.constants.bias_copies + p % self.constants.bias_copies
             accumulators[p, v] = self._vector(self.constants.bias, copy, v)
@@ -71,12 +72,12 @@ class RegisterTile:
         if operand.blocks > operand.full_blocks:
             self._multiply_block(accumulators, first, operand.full_blocks, tile, operand.last_groups)
 
-        for v in range(isa.vectors):
+        for v in range(dots.vectors):
             count = self.constants.rescale_rows
             rows = [T.bind(self._vector(self.constants.rescale, tile * count + i, v)) for i in range(count)]
             for p in range(pixels):
-                accumulators[p, v] = isa.requantize(accumulators[p, v], rows)
-        return [[accumulators[p, v] for v in range(isa.vectors)] for p in range(pixels)]
+                accumulators[p, v] = dots.rescaling.rescaled(accumulators[p, v], rows)
+        return [[accumulators[p, v] for v in range(dots.vectors)] for p in range(pixels)]
 
     def _multiply_block(self, accumulators: Accumulators, first: Expr, block: Expr, tile: Expr, groups: int) -> None:
         """All taps of one block of K."""
@@ -89,26 +90,26 @@ class RegisterTile:
             step += count
 
     def _multiply_tap(self, accumulators: Accumulators, start: Expr, step: Expr, groups: int) -> None:
-        isa = self.isa
+        dots = self.dots
         for g in range(groups):
             weights: dict[int, Expr] = {}
-            for p, v in accumulators.places(vectors_first=not isa.holds_codes):
+            for p, v in accumulators.places(vectors_first=not dots.holds_codes):
                 if v not in weights:
-                    at = ((step * 4 + g) * isa.vectors + v) * isa.lanes * 4
-                    weights[v] = T.bind(load(self.constants.weights, at, isa.lanes * 4))
+                    at = ((step * 4 + g) * dots.vectors + v) * dots.lanes * 4
+                    weights[v] = T.bind(load(self.constants.weights, at, dots.lanes * 4))
                 pixel = start + p * self.operand.pixel_stride
-                accumulators[p, v] = isa.dot(accumulators[p, v], weights[v], self.gathered, pixel, g)
+                accumulators[p, v] = dots.dot(accumulators[p, v], weights[v], self.gathered, pixel, g)
 
     def _vector(self, buffer: Buffer, row: Expr, vector: int) -> Expr:
-        return load(buffer, (row * self.isa.vectors + vector) * self.isa.lanes, self.isa.lanes)
+        return load(buffer, (row * self.dots.vectors + vector) * self.dots.lanes, self.dots.lanes)
 
 
 class Accumulators:
     """Int32 vectors [pixel][vector] in local memory that LLVM turns into registers."""
 
-    def __init__(self, pixels: int, isa: ConvIsa) -> None:
-        self.pixels, self.vectors, self.lanes = pixels, isa.vectors, isa.lanes
-        self.memory = local(pixels * isa.vectors * isa.lanes, "int32")
+    def __init__(self, pixels: int, dots: DotProducts) -> None:
+        self.pixels, self.vectors, self.lanes = pixels, dots.vectors, dots.lanes
+        self.memory = local(pixels * dots.vectors * dots.lanes, "int32")
 
     def places(self, vectors_first: bool = True) -> list[tuple[int, int]]:
         """Every (pixel, vector); the vector changes fastest, or the pixel does."""

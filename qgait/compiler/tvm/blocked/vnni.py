@@ -8,41 +8,51 @@ codes that are broadcast to all groups. It takes *unsigned* codes: the gather ad
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked import nest as nest
-from qgait.compiler.tvm.blocked.isa import Buffer, CodeRange, Expr, Int32, ResidualAdd
+from qgait.compiler.tvm.blocked.dot_products import Buffer, CodeRange, Expr, ResidualAdd
 from qgait.compiler.tvm.builder import load, local, splat, store, widen
-from qgait.compiler.tvm.fusion import Group
-from qgait.compiler.tvm.program import Kernel
-from qgait.export.graph import Graph
-from qgait.targets.processors import Target
+from qgait.compiler.tvm.rescaling import Int32, ShortRescaling
 
 LANES = 16
 
 
-def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
-    """The kernel of a group that starts with a convolution; None where the portable kernel has to do."""
-    assert group.conv is not None
-    channels = len(group.conv.weight)
-    isa = Vnni(vectors=1 if channels <= LANES else 2, byte_permutes="+avx512vbmi" in target.mattr)
-    return nest.conv_kernel(group, graph, isa)
+class VnniRescaling:
+    """A ``ShortRescaling`` that takes high halves from products of 64 bits, of even and of odd lanes."""
+
+    lanes = LANES
+    product_shift = 32
+
+    def rows(self, m: Int32, n: Int32, k: Int32) -> tuple[Int32, ...]:
+        half = np.left_shift(1, n - 1).astype(np.int32)
+        limit = (np.left_shift(np.int64(1), 31 - k) - 1).astype(np.int32)
+        return (m, n, half, k, limit) if k.any() else (m, n, half)
+
+    def rescaled(self, acc: Expr, rows: Sequence[Expr]) -> Expr:
+        m, n, half, *rise = rows
+        if rise:  # a saturating shift; codes beyond the limit are clipped anyway
+            acc = T.shift_left(_within(acc, T.bitwise_not(rise[1]), rise[1]), rise[0])
+        high = T.bind(_high_halves(T.bind(acc), m))
+        return T.shift_right(high + half, n)
 
 
 @dataclass
 class Vnni:
-    """A ``ConvIsa``. ``byte_permutes``: the processor has AVX-512 VBMI (all but the first with VNNI have it)."""
+    """``DotProducts``. ``byte_permutes``: the processor has AVX-512 VBMI (all but the first with VNNI have it)."""
 
-    vectors: int
     byte_permutes: bool
+    vectors: int = 2
     lanes: int = LANES
     pixels: int = 14
     holds_codes: bool = False
     code_offset: int = 128
-    product_shift: int = 32
+    rescaling: ShortRescaling = field(default_factory=VnniRescaling)
+
+    def fitted(self, channels: int) -> Vnni:
+        return replace(self, vectors=1 if channels <= LANES else 2)
 
     def fence(self) -> None:
         pass  # 32 registers of 64 bytes: nothing to gain
@@ -51,18 +61,6 @@ class Vnni:
         codes = T.reinterpret("int32", load(operand, start + 4 * group, 4))
         codes = T.reinterpret("int8x64", T.broadcast(codes, LANES))
         return T.call_llvm_pure_intrin("int32x16", "llvm.x86.avx512.vpdpbusd.512", acc, codes, weights)
-
-    def rescale_rows(self, m: Int32, n: Int32, k: Int32) -> tuple[Int32, ...]:
-        half = np.left_shift(1, n - 1).astype(np.int32)
-        limit = (np.left_shift(np.int64(1), 31 - k) - 1).astype(np.int32)
-        return (m, n, half, k, limit) if k.any() else (m, n, half)
-
-    def requantize(self, acc: Expr, rows: Sequence[Expr]) -> Expr:
-        m, n, half, *rise = rows
-        if rise:  # a saturating shift; codes beyond the limit are clipped anyway
-            acc = T.shift_left(_within(acc, T.bitwise_not(rise[1]), rise[1]), rise[0])
-        high = T.bind(_high_halves(T.bind(acc), m))
-        return T.shift_right(high + half, n)
 
     def codes(self, values: Sequence[Expr], result: CodeRange, add: ResidualAdd | None, other: Expr) -> Expr:
         parts = []
@@ -73,7 +71,7 @@ class Vnni:
                 theirs = theirs - splat(add.other_zero_point, "int32", LANES)
                 total = code * splat(add.factor, "int32", LANES) + theirs * splat(add.other_factor, "int32", LANES)
                 rows = [splat(int(row[0]), "int32", LANES) for row in add.rescale]
-                code = _clipped(self.requantize(total, rows), add.result)
+                code = _clipped(self.rescaling.rescaled(total, rows), add.result)
             zero_point = (add.result if add else result).zero_point
             parts.append(widen(code + splat(zero_point, "int32", LANES), "int8", LANES))
         return T.bind(T.Shuffle(parts, list(range(LANES * len(parts)))) if len(parts) > 1 else parts[0])

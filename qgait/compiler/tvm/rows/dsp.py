@@ -13,12 +13,13 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.builder import Index, load, store
+from qgait.compiler.tvm.dsp import multiplied, widened
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows.nest import Tiles, Weights, row_kernel
 from qgait.compiler.tvm.rows.tile import Tile, pack_channels
 from qgait.export.graph import Graph
-from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
@@ -28,7 +29,7 @@ CHANNELS = PIXELS = 2  # their four sums, codes and weights fit into the registe
 STEPS = (2, 1)  # of a round of the inner loop
 
 
-def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
+def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Kernel:
     """The kernel of a group that starts with a convolution."""
     assert group.conv is not None
     _, height, width, inputs = group.conv.weight.shape
@@ -37,7 +38,7 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
     tile = Tile(min(PIXELS, graph.tensors[group.conv.output].shape[1]), CHANNELS, STEP, CHANNELS)
     steps = next(n for n in STEPS if -(-run // STEP) % n == 0)
     sums = partial(_sums, steps=steps)
-    return row_kernel(group, graph, target, tile, "int16", _pack, sums, columns, steps)
+    return row_kernel(group, graph, instructions, tile, "int16", _pack, sums, columns, steps)
 
 
 def _pack(weight: Weights) -> Weights:
@@ -62,12 +63,12 @@ def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index, steps: in
                     for p in range(pixels):
                         place = p * CHANNELS + c
                         two = tirx.Shuffle([codes[p]], [lane])
-                        store(acc, place, _arm("smlad", two, pair, load(acc, place, 1)), 1)
+                        store(acc, place, multiplied(load(acc, place, 1), two, pair), 1)
 
 
 def _pair(word: PrimExpr) -> PrimExpr:
     """Bytes 0 and 2 as two int16 numbers."""
-    return T.bind(_arm("sxtb16", word))
+    return T.bind(widened(word))
 
 
 def _rotated(word: PrimExpr) -> PrimExpr:
@@ -75,7 +76,3 @@ def _rotated(word: PrimExpr) -> PrimExpr:
     bits = T.reinterpret("uint32", word)
     eight, rest = tirx.const(8, "uint32"), tirx.const(24, "uint32")
     return T.reinterpret("int32", tirx.bitwise_or(tirx.shift_right(bits, eight), tirx.shift_left(bits, rest)))
-
-
-def _arm(name: str, *operands: PrimExpr) -> PrimExpr:
-    return T.call_llvm_pure_intrin("int32", f"llvm.arm.{name}", *operands)

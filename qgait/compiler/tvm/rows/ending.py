@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.dotprod import Dotprod
 from qgait.compiler.tvm.builder import Function, Index, load, store
 from qgait.compiler.tvm.elementwise import Place, add_codes, table_codes
 from qgait.compiler.tvm.fusion import Group
-from qgait.compiler.tvm.mve import gathered
+from qgait.compiler.tvm.instruction_set import InstructionSet, LookUp
 from qgait.compiler.tvm.pooling import pool_row
 from qgait.export.graph import Graph
-from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer
@@ -32,9 +30,9 @@ class Ending:
     Build it between the inputs and the scratch memory of the function, because it declares the table as a constant.
     """
 
-    def __init__(self, f: Function, group: Group, graph: Graph, target: Target) -> None:
+    def __init__(self, f: Function, group: Group, graph: Graph, instructions: InstructionSet) -> None:
         assert group.conv is not None
-        self.group, self.graph, self.target = group, graph, target
+        self.group, self.graph, self.look_up = group, graph, instructions.look_up
         self.height, self.width, self.channels = graph.tensors[group.conv.output].shape
         self.residual: Buffer | None = None
         if group.add is not None:
@@ -66,8 +64,8 @@ class Ending:
             a, b = (source, other) if first else (other, source)
             add_codes(self.group.add, self.graph, a, b, target if self.entries is None else source, self.row)
         if self.entries is not None:
-            if self.target.isa in ("v8", "mve") and self.row % 16 == 0:
-                self._look_up_16(source, target)
+            if self.look_up is not None and self.row % 16 == 0:
+                self._look_up_16(self.look_up, source, target)
             else:
                 table_codes(self.entries, source, target, self.row)
         if self.pool > 1:
@@ -76,9 +74,7 @@ class Ending:
                 into = (out, tirx.floordiv(y, self.pool) * columns * self.channels)
                 pool_row(self.pool, (source[0], window), self.row, into, columns, self.channels)
 
-    def _look_up_16(self, source: Place, target: Place) -> None:
-        """16 codes at once: 64-bit ARM has the table in registers, MVE gathers from memory."""
-        look_up = gathered if self.target.isa == "mve" else Dotprod().look_up
+    def _look_up_16(self, look_up: LookUp, source: Place, target: Place) -> None:
         with T.serial(0, self.row // 16) as i:
             codes = load(source[0], source[1] + i * 16, 16)
             store(target[0], target[1] + i * 16, look_up(codes, self.entries), 16)

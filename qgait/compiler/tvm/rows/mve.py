@@ -16,12 +16,12 @@ from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.builder import Index, load, local, store
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.mve import multiplied
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows.nest import Tiles, Weights, row_kernel
 from qgait.compiler.tvm.rows.tile import Tile
 from qgait.export.graph import Graph
-from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer
@@ -33,7 +33,7 @@ PIXELS = 2
 STEPS = (2, 1)  # of a round of the inner loop
 
 
-def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
+def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Kernel:
     """The kernel of a group that starts with a convolution."""
     assert group.conv is not None
     _, _, width, inputs = group.conv.weight.shape
@@ -43,7 +43,7 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
     run = (window if window >= STEP else group.conv.weight[0].size) + STEP - 1
     steps = next(n for n in STEPS if run // STEP % n == 0)
     sums = partial(_sums, steps=steps)
-    return row_kernel(group, graph, target, tile, "int8", _pack, sums, window < STEP, steps)
+    return row_kernel(group, graph, instructions, tile, "int8", _pack, sums, window < STEP, steps)
 
 
 def _pack(weight: Weights) -> Weights:

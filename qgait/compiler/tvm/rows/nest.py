@@ -16,12 +16,13 @@ from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.builder import Index, function, load, local, store
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.program import Kernel
+from qgait.compiler.tvm.rows.channel_rule import ChannelRule
 from qgait.compiler.tvm.rows.ending import Ending, in_place_of
-from qgait.compiler.tvm.rows.tile import Rescaling, Tile
+from qgait.compiler.tvm.rows.tile import Tile
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d, Tensor
-from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
@@ -35,7 +36,7 @@ Sums = Callable[["Tiles", "Buffer", "Index", "Index", "Index"], None]
 def row_kernel(
     group: Group,
     graph: Graph,
-    target: Target,
+    instructions: InstructionSet,
     tile: Tile,
     dtype: str,
     pack: Callable[[Weights], Weights],
@@ -59,11 +60,11 @@ def row_kernel(
     weight[:, :, : flat.shape[2]] = flat
     with function(group, in_place_of(group)) as f:
         data = f.input(source)
-        ending = Ending(f, group, graph, target)
+        ending = Ending(f, group, graph, instructions)
         packed = pack(weight)
         weights = f.constant(packed, packed.dtype.name)
         rounds = f.constant([ring.run // tile.step // hide_steps], "int32") if hide_steps else None
-        rule = Rescaling(f, conv, made, tile.channels, target)
+        rule = ChannelRule(f, conv, made, tile.channels, instructions)
         rows, codes = f.scratch((ring.size, dtype), (0 if ending.direct else ending.pool * ending.row, "int8"))
         out = f.output(graph.tensors[group.output])
         tiles = Tiles(tile, ring, made, rows, weights, rule)
@@ -202,7 +203,7 @@ class Tiles:
     """The register tiles of one output row."""
 
     def __init__(
-        self, tile: Tile, ring: Ring | Columns, made: Tensor, rows: Buffer, weights: Buffer, rule: Rescaling
+        self, tile: Tile, ring: Ring | Columns, made: Tensor, rows: Buffer, weights: Buffer, rule: ChannelRule
     ) -> None:
         self.tile, self.ring, self.made = tile, ring, made
         self.rows, self.weights, self.rule = rows, weights, rule

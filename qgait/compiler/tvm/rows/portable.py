@@ -12,32 +12,31 @@ from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.builder import Index, load, store
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows.nest import Tiles, row_kernel
-from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, lanes_for, multiply_lanes, pack_channels
+from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, multiply_lanes, pack_channels
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d
-from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer
 
 
-def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
+def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Kernel:
     """The kernel of a group that starts with a convolution."""
     assert group.conv is not None
-    tile = tile_for(target, group.conv, graph.tensors[group.conv.output].shape[1])
-    return row_kernel(group, graph, target, tile, "int16", partial(pack_channels, channels=tile.channels), _sums)
+    tile = tile_for(instructions, group.conv, graph.tensors[group.conv.output].shape[1])
+    return row_kernel(group, graph, instructions, tile, "int16", partial(pack_channels, channels=tile.channels), _sums)
 
 
-def tile_for(target: Target, conv: Conv2d, width: int) -> Tile:
+def tile_for(instructions: InstructionSet, conv: Conv2d, width: int) -> Tile:
     """As many sums as there are registers left, and little work on pixels that do not exist."""
     outputs, _, kw, inputs = conv.weight.shape
-    channels, sums = {"armv7": (8, 32), "v8": (16, 80), "dotprod": (16, 80)}.get(target.isa, (16, 96))
-    channels = 8 if outputs % 16 == 8 else channels
-    pixels = fewest_tiles(width, min(sums // channels, 8))
-    step = 4 if target.isa == "armv7" or 0 < kw * inputs % 8 <= 4 else 8
-    return Tile(pixels, channels, step, lanes_for(target))
+    channels = 8 if outputs % 16 == 8 else 2 * instructions.lanes
+    pixels = fewest_tiles(width, min(instructions.sums // channels, 8))
+    step = 4 if 0 < kw * inputs % 8 <= 4 else instructions.lanes
+    return Tile(pixels, channels, step, instructions.lanes)
 
 
 def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index) -> None:

@@ -15,11 +15,12 @@ from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.builder import Index, load, local, splat, store, widen
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
+from qgait.compiler.tvm.neon import neon
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows.nest import Tiles, Weights, row_kernel
-from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, lanes_for, pack_channels
+from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, pack_channels
 from qgait.export.graph import Graph
-from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
@@ -30,14 +31,16 @@ CHANNELS = 16  # channels that are requantized together
 PIXELS = 5
 
 
-def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
+def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Kernel | None:
     """The kernel of a group that starts with a convolution; None where a run of the window fills no register."""
     assert group.conv is not None
     _, _, width, inputs = group.conv.weight.shape
     if width * inputs < STEP:
         return None
     pixels = fewest_tiles(graph.tensors[group.conv.output].shape[1], PIXELS)
-    return row_kernel(group, graph, target, Tile(pixels, CHANNELS, STEP, lanes_for(target)), "int8", _pack, _sums)
+    return row_kernel(
+        group, graph, instructions, Tile(pixels, CHANNELS, STEP, instructions.lanes), "int8", _pack, _sums
+    )
 
 
 def _pack(weight: Weights) -> Weights:
@@ -79,8 +82,8 @@ def _products(codes: PrimExpr, weights: PrimExpr) -> PrimExpr:
 
 
 def _neighbours(products: PrimExpr) -> PrimExpr:
-    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", products)
+    return neon("int32x4", "saddlp.v4i32.v8i16", products)
 
 
 def _pairwise(a: PrimExpr, b: PrimExpr) -> PrimExpr:
-    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.addp.v4i32", a, b)
+    return neon("int32x4", "addp.v4i32", a, b)

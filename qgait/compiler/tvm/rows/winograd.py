@@ -21,19 +21,21 @@ from tvm.script.ir_builder import tirx as T
 from qgait.compiler.tvm.builder import Index, function, load, local, splat, store, widen
 from qgait.compiler.tvm.elementwise import Place, copy_codes
 from qgait.compiler.tvm.fusion import Group
+from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows import winograd_math as winograd
+from qgait.compiler.tvm.rows.channel_rule import ChannelRule
 from qgait.compiler.tvm.rows.ending import Ending, in_place_of
-from qgait.compiler.tvm.rows.tile import Rescaling, Tile, fewest_tiles, lanes_for, multiply_lanes, pack_channels
+from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, multiply_lanes, pack_channels
 from qgait.compiler.tvm.rows.winograd_math import OUTPUTS, POINTS, TAPS, two_dimensions
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d, Tensor
-from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
 
 CHANNELS = 16  # output channels at a time
+MOST_PIXELS = 5  # of a register tile
 MOST_TILES = 24  # of one strip: twice as many save 2 % of the instructions and take up to 180 kB more memory
 LANES = 8  # codes or weights transformed at once
 WORTH = 1.6  # a transformed product costs this much more, transforms included
@@ -60,7 +62,7 @@ class Plan:
         return self.rows * OUTPUTS + TAPS - 1, self.columns * OUTPUTS + TAPS - 1
 
 
-def plan(conv: Conv2d, made: Tensor, target: Target) -> Plan | None:
+def plan(conv: Conv2d, made: Tensor, instructions: InstructionSet) -> Plan | None:
     """None where the layer has another shape, or is so small that whole tiles would waste what is saved."""
     outputs, height, width, inputs = conv.weight.shape
     if (height, width) != (TAPS, TAPS) or conv.stride != (1, 1) or outputs % CHANNELS or inputs % LANES:
@@ -70,24 +72,24 @@ def plan(conv: Conv2d, made: Tensor, target: Target) -> Plan | None:
         return None
     rows = max(r for r in range(1, tall + 1) if tall % r == 0 and (r == 1 or r * columns <= MOST_TILES))
     at_once = max(n for n in range(LANES, winograd.MOST_INPUTS + 1, LANES) if inputs % n == 0)
-    pixels, step = (2, 4) if target.isa == "armv7" else (5, 8)
-    tile = Tile(fewest_tiles(rows * columns, pixels), CHANNELS, step, lanes_for(target))
+    pixels = min(instructions.sums // CHANNELS, MOST_PIXELS)
+    tile = Tile(fewest_tiles(rows * columns, pixels), CHANNELS, instructions.lanes, instructions.lanes)
     return Plan(tall // rows, rows, columns, inputs // at_once, at_once, tile)
 
 
-def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
+def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Kernel | None:
     """The kernel of a group that starts with a convolution, or None where it would not pay."""
     conv = group.conv
     assert conv is not None
     source, made = graph.tensors[conv.inputs[0]], graph.tensors[conv.output]
-    shape = plan(conv, made, target)
+    shape = plan(conv, made, instructions)
     if shape is None or (group.pool is not None and shape.rows * OUTPUTS % group.pool.kernel):
         return None
     with function(group, in_place_of(group)) as f:
         data = f.input(source)
-        ending = Ending(f, group, graph, target)
+        ending = Ending(f, group, graph, instructions)
         weights = f.constant(pack_channels(conv.weight, CHANNELS), "int8")
-        rescaling = Rescaling(f, conv, made, CHANNELS, target)
+        rule = ChannelRule(f, conv, made, CHANNELS, instructions)
         padded, codes, factors, sums, rows = f.scratch(
             (prod(shape.padded) * source.shape[2], "int8"),
             (POINTS**2 * shape.tiles * source.shape[2], "int16"),
@@ -105,7 +107,7 @@ def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel | None:
                     _transform_weights(shape, weights, block, part, factors)
                     _multiply(shape, codes, factors, sums, part)
                 into = (out, first * ending.row) if ending.direct else (rows, 0)
-                _transform_sums(shape, made, rescaling, sums, block, into, made.shape[0] - first)
+                _transform_sums(shape, made, rule, sums, block, into, made.shape[0] - first)
             if not ending.direct:
                 with T.serial(0, shape.rows * OUTPUTS) as y, T.If(first + y < ending.rows), T.Then():
                     window = (y - ending.pool + 1) * ending.row
@@ -186,7 +188,7 @@ def _multiply(shape: Plan, codes: Buffer, factors: Buffer, sums: Buffer, part: I
 
 
 def _transform_sums(
-    shape: Plan, made: Tensor, rescaling: Rescaling, sums: Buffer, block: Index, out: Place, height: Index
+    shape: Plan, made: Tensor, rule: ChannelRule, sums: Buffer, block: Index, out: Place, height: Index
 ) -> None:
     """Codes of ``CHANNELS`` channels in all tiles of a strip, of which ``height`` rows exist."""
     lanes = 4
@@ -196,7 +198,7 @@ def _transform_sums(
     with T.serial(0, shape.rows) as y, T.serial(0, shape.columns) as x:
         with T.serial(0, CHANNELS // lanes) as v:
             for at in range(OUTPUTS**2):
-                store(acc, at * CHANNELS + v * lanes, load(rescaling.bias, first + v * lanes, lanes), lanes)
+                store(acc, at * CHANNELS + v * lanes, load(rule.bias, first + v * lanes, lanes), lanes)
             with T.serial(0, shape.parts) as part:
 
                 def product(row: int, column: int) -> PrimExpr:
@@ -212,6 +214,6 @@ def _transform_sums(
         with T.serial(0, OUTPUTS) as row, T.serial(0, OUTPUTS) as column:
             inside = tirx.all(y * OUTPUTS + row < height, x * OUTPUTS + column < width)
             with T.If(inside), T.Then():
-                codes = rescaling.codes(load(acc, (row * OUTPUTS + column) * CHANNELS, CHANNELS), first, CHANNELS)
+                codes = rule.codes(load(acc, (row * OUTPUTS + column) * CHANNELS, CHANNELS), first, CHANNELS)
                 at = ((y * OUTPUTS + row) * width + x * OUTPUTS + column) * channels + first
                 store(out[0], out[1] + at, codes, CHANNELS)

@@ -12,23 +12,17 @@ from conv_cases import CASES, ConvCase
 from example_graphs import gaitbase_graph, gaitset_graph, silhouettes, tiny_graph
 from kernel_driver import run_kernels
 
-from qgait.compiler.tvm.blocked import dotprod as conv_dotprod
-from qgait.compiler.tvm.blocked import vnni as conv_vnni
-from qgait.compiler.tvm.blocked.packing import rescaling
+from qgait.compiler.tvm.blocked import nest as blocked
 from qgait.compiler.tvm.fusion import Group, groups
+from qgait.compiler.tvm.instruction_sets import instruction_set
 from qgait.compiler.tvm.program import Kernel
 from qgait.export.graph import Graph
-from qgait.export.operators import Conv2d, Requant
-from qgait.fixedpoint import encode_multiplier, requantize
+from qgait.export.operators import Conv2d
 from qgait.runtime import reference
 from qgait.targets import processors as targets
 from qgait.targets.processors import Target
 
-KERNELS: dict[str, Callable[[Group, Graph, Target], Kernel | None]] = {
-    "dotprod": conv_dotprod.conv_kernel,
-    "vnni": conv_vnni.conv_kernel,
-}
-TARGETS = [target for target in (targets.find("arm"), targets.host()) if target.isa in KERNELS]
+TARGETS = [target for target in (targets.find("arm"), targets.host()) if instruction_set(target).dots is not None]
 FIRST_VNNI = [  # the first processors with VNNI have no byte permutes
     replace(target, mattr=("+avx512vnni",)) for target in TARGETS if "+avx512vbmi" in target.mattr
 ]
@@ -45,7 +39,7 @@ def traced(build: Callable[[], Graph]) -> tuple[Graph, dict[str, np.ndarray]]:
 
 def conv_kernel(group: Group, graph: Graph, target: Target) -> Kernel:
     """The fast kernel, which must exist."""
-    kernel = KERNELS[target.isa](group, graph, target)
+    kernel = blocked.conv_kernel(group, graph, instruction_set(target))
     assert kernel is not None
     return kernel
 
@@ -108,20 +102,4 @@ def test_a_multiplier_that_needs_64_bits_is_declined() -> None:
     huge = replace(conv.requant, multiplier=conv.requant.multiplier, shift=np.full(16, 2, np.int8))
     group = Group((replace(conv, requant=huge),))
     for target in TARGETS:
-        assert KERNELS[target.isa](group, graph, target) is None
-
-
-def test_the_rule_in_32_bits_is_exact() -> None:
-    """Every multiplier of 24 bits, accumulators at the ties: the nested floors of rescaling.rescaling."""
-    rng = np.random.default_rng(0)
-    m, s = encode_multiplier(np.exp(rng.uniform(np.log(2.0**-30), np.log(2.0**9), 20000)).astype(np.float32))
-    ties = np.round((rng.integers(-140, 140, 20000) + 0.5) * 2.0 ** s.astype(float) / m)
-    acc = np.clip(ties + rng.integers(-2, 3, 20000), -(2**28), 2**28).astype(np.int64)
-    for product_shift in (31, 32):
-        rows = rescaling(Requant(m, s), 20000, product_shift)
-        assert rows is not None
-        multiplier, n, k = rows.astype(np.int64)
-        limit = (np.int64(1) << (31 - k)) - 1
-        high = ((np.clip(acc, -limit, limit) << k) * multiplier) >> product_shift
-        found = np.clip((high + (np.int64(1) << (n - 1))) >> n, -128, 127)
-        np.testing.assert_array_equal(found, requantize(acc, m, s, 0, -128, 127))
+        assert blocked.conv_kernel(group, graph, instruction_set(target)) is None

@@ -1,7 +1,7 @@
-"""What a convolution kernel needs to know about an instruction set.
+"""What a blocked convolution asks of the dot products of an instruction set.
 
-Expressions are TIR vectors. The loop nest (nest.py) is the same for every instruction set; it asks for dot
-products, for codes and for table look-ups.
+Expressions are TIR vectors. The loop nest (nest.py) is the same for all; it asks for dot products, for codes and for
+table look-ups.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from qgait.compiler.tvm.rescaling import Int32, ShortRescaling
 
 Expr = Any  # tvm.tirx.PrimExpr
 Buffer = Any  # tvm.tirx.Buffer
-Int32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class CodeRange:
 class ResidualAdd:
     """An Add on the convolution's codes: ``requantize(factor * (code - zero_point) + other_factor * (other - ...))``.
 
-    ``rescale`` are the rows of ``ConvIsa.rescale_rows`` for its one multiplier.
+    ``rescale`` are the rows of ``ShortRescaling.rows`` for its one multiplier.
     """
 
     factor: int
@@ -46,27 +44,24 @@ class ResidualAdd:
     result: CodeRange
 
 
-class ConvIsa(Protocol):
-    """One instruction set. A register tile is ``pixels`` x (``vectors`` * ``lanes``) int32 accumulators."""
+class DotProducts(Protocol):
+    """A register tile is ``pixels`` x (``vectors`` * ``lanes``) int32 accumulators."""
 
     lanes: int
     vectors: int
     pixels: int
     holds_codes: bool  # a tile's codes stay in registers for several taps and weights stream by; or the other way round
     code_offset: int  # gathered codes are code + code_offset; 0 or 128
-    product_shift: int  # ``requantize`` keeps (acc * m) >> product_shift
+    rescaling: ShortRescaling
+
+    def fitted(self, channels: int) -> DotProducts:
+        """With as many vectors in a tile as a layer of ``channels`` is worth."""
 
     def fence(self) -> None:
         """Written before each register tile. Keeps LLVM from loading a tile's constants once, only to spill them."""
 
     def dot(self, acc: Expr, weights: Expr, operand: Buffer, start: Expr, group: int) -> Expr:
         """``acc`` + the dot products of four codes, at ``operand[start + 4 * group]``, with four weights a lane."""
-
-    def rescale_rows(self, m: Int32, n: Int32, k: Int32) -> tuple[Int32, ...]:
-        """The constants of ``requantize`` for multiplier, right shift and left shift (rescaling.rescaling)."""
-
-    def requantize(self, acc: Expr, rows: Sequence[Expr]) -> Expr:
-        """One vector of accumulators, rounded; no zero point, not clipped. ``rows`` are vectors of ``rescale_rows``."""
 
     def codes(self, values: Sequence[Expr], result: CodeRange, add: ResidualAdd | None, other: Expr) -> Expr:
         """Int8 codes of one pixel's requantized vectors; ``result`` is the convolution's, ``other`` is for ``add``."""

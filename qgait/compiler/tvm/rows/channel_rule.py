@@ -1,0 +1,44 @@
+"""From the sums of a convolution to its codes: the integer rule with a multiplier for every output channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qgait.compiler.tvm.builder import Function, Index, load
+from qgait.compiler.tvm.instruction_set import InstructionSet
+from qgait.compiler.tvm.requantize import codes_of
+from qgait.compiler.tvm.rescaling import rescaling_rows
+from qgait.export.operators import Conv2d, Tensor
+
+if TYPE_CHECKING:
+    from tvm.tirx import PrimExpr
+
+
+class ChannelRule:
+    """Bias, multiplier and shift of every output channel, padded with harmless ones to whole blocks of channels."""
+
+    def __init__(self, f: Function, conv: Conv2d, made: Tensor, channels: int, instructions: InstructionSet) -> None:
+        count = len(conv.weight)
+        missing = (0, -count % channels)
+        multiplier = np.broadcast_to(conv.requant.multiplier, count)
+        shift = np.broadcast_to(conv.requant.shift, count).astype(np.int32)
+        self.bias = f.constant(np.pad(conv.bias, missing), "int32")
+        self._multiplier = f.constant(np.pad(multiplier, missing, constant_values=2**30), "int32")
+        self._shift = f.constant(np.pad(shift, missing, constant_values=30), "int32")
+        self._made, self._rounded, self._short = made, instructions.rounded, instructions.rescaling
+        rows = None if self._short is None else rescaling_rows(self._short, conv.requant, count)
+        self._rows = [f.constant(np.pad(row, missing, mode="edge"), "int32") for row in rows or ()]
+
+    def lanes(self, channels: int) -> int:
+        """How many of ``channels`` sums are best requantized at once."""
+        return self._short.lanes if self._short is not None and self._rows else channels
+
+    def codes(self, sums: PrimExpr, first: Index, lanes: int) -> PrimExpr:
+        """Int8 codes of the sums of channels ``first`` and up."""
+        if self._short is not None and self._rows:
+            value = self._short.rescaled(sums, [load(row, first, lanes) for row in self._rows])
+        else:
+            value = self._rounded(sums, load(self._multiplier, first, lanes), load(self._shift, first, lanes), lanes)
+        return codes_of(value, self._made, lanes)
