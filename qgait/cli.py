@@ -19,6 +19,7 @@ from qgait.commands.demo import demo
 from qgait.commands.embed import embed
 from qgait.commands.evaluate import eval_
 from qgait.commands.export import export
+from qgait.commands.settings import speaking_options
 from qgait.commands.targets import targets
 from qgait.commands.train import train
 from qgait.commands.verify import verify
@@ -43,7 +44,7 @@ def cli() -> None:
 
 
 for command in (demo, data, train, calibrate, eval_, export, verify, compile_, bench, embed, targets):
-    cli.add_command(command)
+    cli.add_command(speaking_options(command))
 
 
 def _fail(problem: str, fix: str, code: int) -> int:
