@@ -24,6 +24,7 @@ from qgait.commands.targets import targets
 from qgait.commands.train import train
 from qgait.commands.verify import verify
 from qgait.errors import ParityError, QgaitError
+from qgait.extras import install
 
 _OPERATING_SYSTEM = {
     errno.ENOSPC: "free some space or write somewhere else",
@@ -70,7 +71,7 @@ def run(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "qgait":
             raise
-        return _fail(f"The package {error.name} is not installed.", "pip install 'qgait[all]'", 2)
+        return _fail(f"The package {error.name} is not installed.", f"{install(error.name)}.", 2)
     except MemoryError:
         return _fail("There is not enough memory.", "use fewer frames or sequences at once.", 2)
     except OSError as error:

@@ -35,7 +35,8 @@ def speaking_options(command: click.Command) -> click.Command:
 
 def as_options(text: str, command: click.Command) -> str:
     """``text`` with every setting that ``command`` has an option for as that option; the others stay."""
-    options = {p.name: p.opts[-1] for p in command.params if isinstance(p, click.Option)}
+    found = [option for option in command.params if isinstance(option, click.Option)]
+    options = {option.opts[-1].strip("-").replace("-", "_"): option.opts[-1] for option in found}
 
     def option(setting: re.Match[str]) -> str:
         name, value = setting[1], setting[2]

@@ -10,7 +10,7 @@ from qgait.commands.output import console, notes, progress, table, write_json
 from qgait.commands.output_file import json_option
 from qgait.errors import ParityError
 from qgait.verification.parity import FakeResult
-from qgait.verification.verify import DEFAULT_RUNTIMES
+from qgait.verification.verify import DEFAULT_RUNTIMES, FRAMES
 
 
 @click.command()
@@ -24,7 +24,13 @@ from qgait.verification.verify import DEFAULT_RUNTIMES
     help=f"reference, ort, tosa, npu, or any of `qgait targets`; repeatable. Default: {' '.join(DEFAULT_RUNTIMES)}.",
 )
 @click.option("--sequences", default=50, show_default=True, help="Sequences, drawn over people, conditions, views.")
-@click.option("--frames", type=int, help="Only the first frames of every sequence; emulated ARM code is slow.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=0),
+    default=FRAMES,
+    show_default=True,
+    help="The first frames of every sequence; 0 takes all of them.",
+)
 @json_option
 def verify(
     onnx: Path,
@@ -32,7 +38,7 @@ def verify(
     data: Path,
     runtimes: tuple[str, ...],
     sequences: int,
-    frames: int | None,
+    frames: int,
     json_file: Path | None,
 ) -> None:
     """Prove that every runtime of ONNX gives the integers of simulated quantization. Exit code 1 if one differs."""
@@ -40,6 +46,7 @@ def verify(
     from qgait.data.selection import load_clips, spread
     from qgait.export.onnx.reader import read
     from qgait.quantizers import model_file
+    from qgait.verification import cost
     from qgait.verification.by_name import check_names
     from qgait.verification.verify import verify as prove
 
@@ -48,7 +55,13 @@ def verify(
     graph = read(onnx)
     network = model_file.load(model)
     with progress() as report:
-        clips = load_clips(spread(Dataset.open(data).sequences, sequences), report, frames)
+        clips = load_clips(spread(Dataset.open(data).sequences, sequences), report, frames or None)
+        notes.print(
+            f"{len(clips)} sequences of {f'at most {frames}' if frames else 'all'} frames, on {', '.join(names)}: "
+            f"this takes {cost.in_words(cost.seconds(graph, clips, names))}. Fewer: --frames, --sequences.",
+            markup=False,
+            soft_wrap=True,
+        )
         parity = prove(graph, network, clips, names, onnx, report)
     fake = parity.fake
     assert fake is not None

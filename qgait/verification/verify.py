@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qgait.quantizers.simulated import SimulatedNetwork
 
 DEFAULT_RUNTIMES = ("reference", "ort", "host", "arm")
+FRAMES = 12  # of a sequence unless others are asked for: half a gait cycle; a difference shows in the first few
 
 
 def verify(
