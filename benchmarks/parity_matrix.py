@@ -26,7 +26,6 @@ import torch
 
 from qgait.calibration.calibrate import FRAMES, calibrate
 from qgait.commands.output import progress, table, write_json
-from qgait.commands.verify import merged
 from qgait.errors import ParityError, QgaitError
 from qgait.export.checks import check_graph
 from qgait.export.folding import fold
@@ -39,7 +38,7 @@ from qgait.models.hstl import REGIONS
 from qgait.models.registry import BACKBONES, build
 from qgait.quantizers.grid import Recipe
 from qgait.verification.by_name import check_names, one_of_each_kind, open_runtimes
-from qgait.verification.parity import Clip, compare, compare_fake, expected_codes
+from qgait.verification.parity import Clip, compare, compare_fake, expected_codes, worst
 
 BITS = ("w8a8", "w4a4")
 NARROWER, LEAST = 8, 4  # the published channels divided by the first, but no fewer than the second
@@ -104,7 +103,7 @@ def differing(model: Backbone, bits: str, clips: list[Clip], runtimes: list[str]
     for label, result in results.items():
         if result.mismatches:
             print(f"{label}: the first layer that differs is {result.first_layer}", file=sys.stderr)
-    counts = {name: result.mismatches for name, result in merged(results).items()}
+    counts = {name: result.mismatches for name, result in worst(results).items()}
     return {"codes": sum(codes.size for codes in expected), "fake, float64": fake.mismatches_float64, **counts}
 
 

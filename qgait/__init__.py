@@ -1,3 +1,51 @@
-"""qgait: gait recognition on low-power hardware."""
+"""qgait: gait recognition on low-power hardware.
+
+From a checkpoint to a board: ``load``, ``calibrate``, ``fold``, ``write_onnx``, ``verify``, ``compile``,
+``open_bundle``; ``align`` and ``distance`` for silhouettes and embeddings of one's own. docs/python.md shows them.
+Importing this, and running a bundle, needs numpy alone: everything is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+__all__ = [
+    "ParityError",
+    "QgaitError",
+    "align",
+    "calibrate",
+    "compile",
+    "distance",
+    "fold",
+    "load",
+    "open_bundle",
+    "read_onnx",
+    "verify",
+    "write_onnx",
+]
+
+if TYPE_CHECKING:
+    from qgait.errors import ParityError, QgaitError
+    from qgait.front_door import (
+        align,
+        calibrate,
+        compile,
+        distance,
+        fold,
+        load,
+        open_bundle,
+        read_onnx,
+        verify,
+        write_onnx,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'qgait' has no attribute {name!r}")
+        from qgait import errors, front_door
+
+        return getattr(errors if name.endswith("Error") else front_door, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

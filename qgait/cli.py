@@ -19,10 +19,12 @@ from qgait.commands.demo import demo
 from qgait.commands.embed import embed
 from qgait.commands.evaluate import eval_
 from qgait.commands.export import export
+from qgait.commands.settings import speaking_options
 from qgait.commands.targets import targets
 from qgait.commands.train import train
 from qgait.commands.verify import verify
 from qgait.errors import ParityError, QgaitError
+from qgait.extras import install
 
 _OPERATING_SYSTEM = {
     errno.ENOSPC: "free some space or write somewhere else",
@@ -43,7 +45,7 @@ def cli() -> None:
 
 
 for command in (demo, data, train, calibrate, eval_, export, verify, compile_, bench, embed, targets):
-    cli.add_command(command)
+    cli.add_command(speaking_options(command))
 
 
 def _fail(problem: str, fix: str, code: int) -> int:
@@ -69,7 +71,7 @@ def run(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "qgait":
             raise
-        return _fail(f"The package {error.name} is not installed.", "pip install 'qgait[all]'", 2)
+        return _fail(f"The package {error.name} is not installed.", f"{install(error.name)}.", 2)
     except MemoryError:
         return _fail("There is not enough memory.", "use fewer frames or sequences at once.", 2)
     except OSError as error:

@@ -8,6 +8,7 @@ import click
 
 from qgait.commands.bench_npu import show_estimate
 from qgait.commands.output import notes, table, write_json
+from qgait.commands.output_file import json_option
 
 
 @click.command()
@@ -17,7 +18,7 @@ from qgait.commands.output import notes, table, write_json
 )
 @click.option("--frames", type=int, help="Frames of a run. Default: 30.")
 @click.option("--runs", type=int, help="Runs. Default: 5.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+@json_option
 def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_file: Path | None) -> None:
     """Measure BUNDLE: time, instructions, memory. Its self-test runs first; if that fails nothing is measured.
 

@@ -1,29 +1,19 @@
-"""``qgait compile``: from the integer ONNX file to a bundle for one processor."""
+"""``qgait compile``: from the integer ONNX file to a bundle for one processor or NPU."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from qgait.commands.compile_npu import checked, compile_npu, show
-from qgait.commands.memory_option import option_bytes
-from qgait.commands.npu_options import NpuOptions, npu_options
+from qgait.commands.compile_npu import show_npu
+from qgait.commands.npu_options import npu_options
 from qgait.commands.output import console, notes, progress, table, write_json
-from qgait.errors import QgaitError
+from qgait.commands.output_file import json_option
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from qgait.export.graph import Graph
-    from qgait.runtime.bundle import Bundle
-
-SELFTEST_FRAMES = (6, 3)  # the least, of two clips of different length
-CANDIDATES = 8  # sequences of --data that are looked at
+    from qgait.verification.proven_bundle import ForProcessor
 
 
 @click.command("compile")
@@ -35,56 +25,44 @@ CANDIDATES = 8  # sequences of --data that are looked at
 @npu_options
 @click.option("--flash", metavar="BYTES", help="Cortex-M: the most that code and weights may take, as 4M.")
 @click.option("--ram", metavar="BYTES", help="Cortex-M: the most that the arena may take, as 512k.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the table as JSON.")
+@json_option
 def compile_(
     onnx: Path,
     target: str,
     out: Path,
     data: Path | None,
-    trace: bool,
-    npu: NpuOptions,
-    flash: str | None,
-    ram: str | None,
+    no_host_fallback: bool,
     json_file: Path | None,
+    **options: Any,
 ) -> None:
     """Compile MODEL.onnx for a processor and run the bundle's self-test where this machine can."""
-    from qgait.compiler.bundle import check_replaceable
+    from qgait.compiler.options import CompileOptions
     from qgait.export.onnx.reader import read
-    from qgait.runtime.bundle import Bundle
-    from qgait.targets.accelerators import find_npu
-    from qgait.targets.fit import TooLargeError, with_memory
-    from qgait.targets.memory import kib, share
-    from qgait.targets.processors import find
+    from qgait.verification.proven_bundle import ForProcessor, compile_proven
 
-    accelerator = find_npu(target)
-    if accelerator is not None:
-        if flash is not None or ram is not None:
-            raise QgaitError("--flash and --ram are for a Cortex-M alone.", "leave them out, or use --sram.")
-        vela, core = checked(accelerator, npu, trace)
-        check_replaceable(out)
-        graph = read(onnx)
-        with progress() as report:
-            clips = _selftest_clips(graph, data, report)
-            made = compile_npu(graph, accelerator, vela, core, npu, out, clips, report)
-        write_json(json_file, show(*made, out))
-        return
-    processor = with_memory(find(target), option_bytes("--flash", flash), option_bytes("--ram", ram))
-    npu.refuse(processor.name)
-    check_replaceable(out)
+    asked = CompileOptions(host_fallback=not no_host_fallback, **options)
+    asked.check(target, out)
     graph = read(onnx)
     with progress() as report:
-        clips = _selftest_clips(graph, data, report)
-        try:
-            bundle = Bundle.write(graph, processor, out, clips, trace, report)
-        except TooLargeError as error:
-            raise QgaitError(error.problem, f"{error.fix} --flash and --ram name the memory of yours.") from None
+        made = compile_proven(graph, target, out, data, asked, report)
+    write_json(json_file, show(made, out) if isinstance(made, ForProcessor) else show_npu(made, out))
+
+
+def show(made: ForProcessor, out: Path) -> dict[str, Any]:
+    """Prints the table; answers the same facts for ``--json``."""
+    from qgait.targets.memory import kib, share
+
+    bundle, selftest = made.bundle, made.selftest
+    processor, stack = bundle.target, selftest.stack_bytes
     for line in bundle.manifest["notes"]:
         console.print(line, style="dim", markup=False)
-    said, stack = _selftest(bundle)
+    if selftest.why_not is not None:
+        why = selftest.why_not
+        notes.print(f"The self-test was not run: {why.problem} Fix: {why.fix}", style="bold yellow", markup=False)
     facts = {
         "target": processor.name,
-        "model": graph.model,
-        "bits": graph.bits,
+        "model": bundle.model,
+        "bits": bundle.manifest["bits"],
         "kernels": len(bundle.manifest["kernels"]),
         "library_bytes": bundle.library_bytes,
         "executable_bytes": bundle.size(bundle.gait_run.name),
@@ -92,14 +70,14 @@ def compile_(
         "state_bytes": bundle.manifest["memory"]["state_bytes"],
         "macs_per_frame": bundle.manifest["macs"]["frame"],
         "macs_per_embedding": bundle.manifest["macs"]["embedding"],
-        "selftest": said,
+        "selftest": str(selftest),
     }
     if processor.bare_metal:
         facts |= {
             "part": processor.part,
             "flash_bytes": processor.flash_bytes,
             "ram_bytes": processor.ram_bytes,
-            "stack_bytes": stack,
+            "stack_bytes": selftest.stack_bytes,
         }
     rows = [
         ("processor", processor.description),
@@ -113,63 +91,5 @@ def compile_(
         ("multiply-accumulates a frame", f"{facts['macs_per_frame']:,}"),
         ("self-test", facts["selftest"]),
     ]
-    table(f"{graph.model} {graph.bits}: {out}", ("compiled for", processor.name), rows)
-    write_json(json_file, facts)
-
-
-def _selftest(bundle: Bundle) -> tuple[str, int | None]:
-    """What the table says of it, and the bytes of stack that it took where it counts them.
-
-    The reason is printed when it cannot run here, ParityError is raised if it fails.
-    """
-    from qgait.runtime.compiled import selftest, start
-
-    try:
-        emulator = start(bundle)
-    except QgaitError as error:
-        notes.print(f"The self-test was not run: {error.problem} Fix: {error.fix}", style="bold yellow", markup=False)
-        return "not run", None
-    stack = re.search(r"^stack: (\d+) bytes$", selftest(bundle), re.MULTILINE)
-    return "passed under QEMU" if emulator else "passed", None if stack is None else int(stack[1])
-
-
-def selftest_lengths(graph: Graph) -> tuple[int, int]:
-    """Frames of the two clips: everything runs at least twice in the first; the second is repeated where any can be."""
-    times = graph.schedule
-    longer, shorter = SELFTEST_FRAMES
-    return max(longer, times.delay + 2 * times.stride), shorter if graph.min_frames == 1 else graph.min_frames - 1
-
-
-def _selftest_clips(
-    graph: Graph, data: Path | None, report: Callable[[str, int, int], None]
-) -> list[NDArray[np.uint8]]:
-    """Two short walks of different length: of ``data``, or of qgait's own walkers."""
-    height, width, _ = graph.tensors[graph.input].shape
-    lengths = selftest_lengths(graph)
-    if data is not None:
-        from qgait.data.opengait import Dataset
-        from qgait.data.selection import load_clips, spread
-
-        loaded = load_clips(spread(Dataset.open(data).sequences, CANDIDATES), report, lengths[0])
-        clips = [clip for clip in loaded if len(clip) == lengths[0]][: len(lengths)]
-        if len(clips) < len(lengths):
-            raise QgaitError(
-                f"{data} has too few silhouettes for a self-test, which takes two sequences of {lengths[0]}.",
-                "name a larger folder, or leave --data out.",
-            )
-    else:
-        from qgait.data.walkers.dataset import sequence
-
-        walks = (("nm-01", 90), ("cl-01", 54))
-        clips = []
-        for i, ((condition, view), frames) in enumerate(zip(walks, lengths, strict=True)):
-            walk = sequence(0, i + 1, condition, view, frames)
-            margin = (walk.shape[2] - width) // 2
-            clips.append(walk[:, :, margin : margin + width])
-            report("self-test walkers", i + 1, len(lengths))
-    clips = [clip[:frames] for clip, frames in zip(clips, lengths, strict=True)]
-    if any(clip.shape[1:] != (height, width) for clip in clips):
-        raise QgaitError(
-            f"This model takes frames of {height} x {width} pixels, not 64 x 44.", "give --data of that size."
-        )
-    return clips
+    table(f"{bundle.model} {bundle.manifest['bits']}: {out}", ("compiled for", processor.name), rows)
+    return facts

@@ -6,67 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qgait.commands.npu_options import NpuOptions
-from qgait.commands.output import Report, console, notes, table
-from qgait.errors import QgaitError
+from qgait.commands.output import console, notes, table
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from qgait.compiler.npu.ethosu.vela import VelaOptions
-    from qgait.compiler.npu.plan import NpuPlan
-    from qgait.export.graph import Graph
-    from qgait.runtime.bundle import Bundle
     from qgait.runtime.ethosu.estimate import Estimate, StreamEstimate
-    from qgait.targets.accelerators import NpuTarget
-    from qgait.targets.processors import Target
-    from qgait.verification.proof import Proof
+    from qgait.verification.proven_bundle import ForNpu
 
 
-def checked(accelerator: NpuTarget, options: NpuOptions, trace: bool) -> tuple[VelaOptions, Target]:
-    """What Vela is told and the core beside the NPU; QgaitError before any work is done."""
-    from qgait.compiler.npu.ethosu import vela_systems as system
-    from qgait.compiler.npu.ethosu.vela import VelaOptions
-    from qgait.targets.processors import find
-
-    if trace:
-        raise QgaitError(
-            f"--trace needs a program, and a bundle for {accelerator.name} is linked into others.",
-            "leave --trace out; qgait verify --runtime npu names the first layer that differs.",
-        )
-    if options.host == "host":
-        raise QgaitError(f"--host host is this machine, not the core beside {accelerator.name}.", "name an ARM target.")
-    _ = options.sram_bytes
-    asked = VelaOptions(options.system_config, options.memory_mode, config=options.vela_config)
-    return system.checked(asked, accelerator), find(options.host or accelerator.host)
-
-
-def compile_npu(
-    graph: Graph,
-    accelerator: NpuTarget,
-    vela: VelaOptions,
-    core: Target,
-    options: NpuOptions,
-    out: Path,
-    clips: list[NDArray[np.uint8]],
-    report: Report,
-) -> tuple[NpuPlan, Bundle, Proof]:
-    """Cuts, compiles, writes the bundle ``out`` and proves what can be proved here."""
-    from qgait.compiler.npu.bundle import write
-    from qgait.compiler.npu.plan import plan
-    from qgait.verification.proof import prove
-
-    made = plan(graph, accelerator, core, vela, options.sram_bytes, not options.no_host_fallback, report)
-    bundle = write(made, out, clips, report)
-    return made, bundle, prove(bundle, made, report)
-
-
-def show(plan: NpuPlan, bundle: Bundle, proof: Proof, out: Path) -> dict[str, Any]:
+def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
     """Prints the tables; answers the same facts for ``--json``."""
     from qgait.runtime.ethosu.estimate import estimate
     from qgait.targets.memory import kib
 
+    plan, bundle, proof = made.plan, made.bundle, made.proof
     graph, npu, memory = plan.graph, bundle.npu, bundle.manifest["memory"]
     assert npu is not None
     found = estimate(npu)

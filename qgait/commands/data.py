@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from qgait.commands.output import console, progress, table, write_json
+from qgait.commands.output_file import json_option
 from qgait.errors import QgaitError
 
 FOLDER = click.Path(path_type=Path)
@@ -28,7 +29,8 @@ def data() -> None:
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same files.")
 @click.option("--frames", default=60, show_default=True, help="Mean length of a sequence.")
 @click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
-def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int) -> None:
+@json_option
+def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int, json_file: Path | None) -> None:
     """Write synthetic walkers to DIR, named like CASIA-B: 110 sequences a subject. Repeating the command resumes it."""
     from qgait.data.opengait import Dataset
     from qgait.data.processes import run_each
@@ -49,18 +51,17 @@ def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int) -> Non
             for done, _ in enumerate(run_each(synthesize, rest, jobs), 2):
                 report("walkers (people)", done, subjects)
     written = Dataset.open(folder)
-    table(
-        f"Synthetic walkers in {folder}",
-        ("", "number"),
-        [("subjects", len(written.subjects)), ("sequences", len(written.sequences)), ("seed", seed)],
-    )
+    facts = {"subjects": len(written.subjects), "sequences": len(written.sequences), "seed": seed}
+    table(f"Synthetic walkers in {folder}", ("", "number"), facts.items())
+    write_json(json_file, {"folder": str(folder)} | facts)
 
 
 @data.command()
 @click.argument("raw", type=FOLDER)
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
-def prepare(raw: Path, folder: Path, jobs: int) -> None:
+@json_option
+def prepare(raw: Path, folder: Path, jobs: int, json_file: Path | None) -> None:
     """Align the pictures in RAW/SUBJECT/TYPE/VIEW/ and write them to DIR. Repeating the command resumes it.
 
     Pictures show one person, white (255) on black. Exits with 2 if a sequence failed; the others are written.
@@ -79,6 +80,8 @@ def prepare(raw: Path, folder: Path, jobs: int) -> None:
     table(f"Silhouettes in {folder}", ("", "number"), rows)
     _list("short", ((name, f"{result.written[name]} frames") for name in result.short))
     _list("failed", sorted(result.failed.items()))
+    facts = {"folder": str(folder), "written": result.written, "kept": result.kept, "short": result.short}
+    write_json(json_file, facts | {"failed": result.failed})
     if result.failed:
         sys.stdout.flush()
         raise QgaitError(
@@ -90,7 +93,7 @@ def prepare(raw: Path, folder: Path, jobs: int) -> None:
 @data.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--partition", help="Partition file, or casia-b: shows how the data are divided.")
-@click.option("--json", "json_file", type=FOLDER, help="Write the facts as JSON.")
+@json_option
 def info(folder: Path, partition: str | None, json_file: Path | None) -> None:
     """Count and check the sequences in DIR. Exits with 2 if a file is damaged."""
     from qgait.data.opengait import Dataset

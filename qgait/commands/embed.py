@@ -9,18 +9,21 @@ from pathlib import Path
 import click
 import numpy as np
 
-from qgait.commands.output import console, progress
-from qgait.errors import QgaitError
+from qgait.commands.output import console, progress, write_json
+from qgait.commands.output_file import OutputFile, json_option
 from qgait.files import replace_file
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("silhouettes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .npz file.")
+@click.option("--out", required=True, type=OutputFile(".npz"), help="The .npz file.")
 @click.option("--level", default="int", show_default=True, help="float, fake or int.")
 @click.option("--runtime", help="What computes the int level: ort (default), reference, tosa, npu or a target.")
-def embed(model: Path, silhouettes: tuple[Path, ...], out: Path, level: str, runtime: str | None) -> None:
+@json_option
+def embed(
+    model: Path, silhouettes: tuple[Path, ...], out: Path, level: str, runtime: str | None, json_file: Path | None
+) -> None:
     """Embed SILHOUETTES (.pkl or .npy files, or folders of aligned frames) with MODEL or a bundle.
 
     The .npz file holds `names`, `embeddings` (float32 [N, parts, channels]) and, below the float level, `codes`
@@ -43,10 +46,10 @@ def embed(model: Path, silhouettes: tuple[Path, ...], out: Path, level: str, run
             real = embedder.embed_many(clips)
         arrays["embeddings"] = real.astype(np.float32)
         report("embedding", len(clips), len(clips))
-    if out.suffix != ".npz":
-        raise QgaitError(f"{out} does not end in .npz.", "name the output something.npz.")
     content = io.BytesIO()
     np.savez(content, **arrays)
     replace_file(out, content.getbuffer())
     shape = list(arrays["embeddings"].shape)
     console.print(f"Wrote {out}: {shape} embeddings of {embedder.model}, {embedder.level} by {embedder.runtime}.")
+    facts = {"model": embedder.model, "level": embedder.level, "runtime": embedder.runtime, "out": str(out)}
+    write_json(json_file, facts | {"names": [str(path) for path in silhouettes], "embeddings": shape})

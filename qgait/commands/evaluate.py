@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from qgait.commands.output import console, progress, table, write_json
+from qgait.commands.output_file import json_option
 
 AT_ONCE = 32  # sequences handed to a runtime together
 
@@ -23,7 +24,7 @@ AT_ONCE = 32  # sequences handed to a runtime together
 @click.option("--partition", help="Partition file or name; evaluates its test people.")
 @click.option("--frames", type=int, help="Only the first frames of every sequence.")
 @click.option("--binary", is_flag=True, help="Threshold silhouettes at 128, as training does with data.binary.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+@json_option
 def eval_(
     model: Path,
     data: Path,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from qgait.files import replace_file
+from qgait.progress import Progress
 
-Report = Callable[[str, int, int], None]
+STANDARD_OUTPUT = Path("-")
 
 console = Console(highlight=False)
 notes = Console(stderr=True, highlight=False)  # progress and remarks stay out of what is piped
@@ -32,15 +34,18 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
 
 
 def write_json(path: Path | None, facts: dict[str, Any]) -> None:
-    """Writes ``facts`` to ``path`` in one move, when a path was given."""
-    if path is not None:
-        replace_file(path, (json.dumps(facts, indent=1) + "\n").encode())
+    """Writes ``facts`` to ``path`` in one move, or to standard output for ``-``, when a path was given."""
+    text = json.dumps(facts, indent=1)
+    if path == STANDARD_OUTPUT:
+        print(text, flush=True)
+    elif path is not None:
+        replace_file(path, (text + "\n").encode())
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Iterator[Progress]:
     """``report(what, done, total)`` moves one bar a kind of work."""
-    bar = Progress(
+    bars = Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -50,11 +55,11 @@ def progress() -> Iterator[Report]:
         disable=not notes.is_terminal,  # a log file wants no bars
     )
     tasks: dict[str, Any] = {}
-    with bar:
+    with bars:
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
 
         yield report

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from qgait.commands.output import console, table
+from qgait.commands.output import console, table, write_json
+from qgait.commands.output_file import json_option
 
 
 @click.command()
-def targets() -> None:
+@json_option
+def targets(json_file: Path | None) -> None:
     """List the processors and NPUs that qgait compiles for."""
     from qgait.targets.accelerators import NPU_TARGETS
     from qgait.targets.processors import all_targets
@@ -21,3 +25,6 @@ def targets() -> None:
         like = next(t for t in NPU_TARGETS if t.family == family)
         taken = f"--system-config {like.system_config} --memory-mode {like.memory_mode}"
         console.print(f"ethos-{family} without other choices: {taken}", style="dim", markup=False, soft_wrap=True)
+    processors = [dict(zip(("name", "processor", "isa"), row, strict=True)) for row in rows]
+    beside = [{"name": t.name, "macs": t.macs, "clock_hz": t.clock, "host": t.host} for t in NPU_TARGETS]
+    write_json(json_file, {"processors": processors, "npus": beside})

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from qgait.commands.backbone_option import BackboneOption
-from qgait.commands.output import console
+from qgait.commands.output import console, notes, progress, write_json
+from qgait.commands.output_file import json_option
 
 
 def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -46,17 +47,25 @@ def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> No
 @click.option("--device", help="cpu or cuda.")
 @click.option("--seed", type=int)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the folder, as it was begun.")
-def train(out: Path, **options: Any) -> None:
+@json_option
+def train(out: Path, json_file: Path | None, **options: Any) -> None:
     """Train a network. A float run writes OUT/checkpoint.pt, which `qgait calibrate` and --init take as it is.
 
     With --bits a float checkpoint is quantized and trained on in two stages (docs/training.md); OUT/model.safetensors
     is for `qgait export`, `verify` and `eval`. OUT/config.yaml has all settings: `qgait train --resume --out OUT` goes
     on without any other option.
     """
+    from qgait.training.configure import configure
     from qgait.training.distributed import connect
-    from qgait.training.run import run
-    from qgait.training.run_configuration import configure
+    from qgait.training.run import Listener, run
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    def note(line: str) -> None:
+        notes.print(line, markup=False, soft_wrap=True)
 
     connect()
-    for line in run(configure(out, options), out, options["resume"]):
-        console.print(line, markup=False, soft_wrap=True)
+    trained = run(configure(out, options, note), out, options["resume"], Listener(say, note, progress))
+    if trained is not None:
+        write_json(json_file, trained.to_dict())

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from qgait.commands.output import console, notes, progress, table, write_json
+from qgait.commands.output_file import json_option
 from qgait.errors import ParityError
-from qgait.verification.parity import FakeResult, Parity, RuntimeResult, compare, compare_fake, expected_codes
-
-DEFAULT_RUNTIMES = ("reference", "ort", "host", "arm")
+from qgait.verification.parity import FakeResult
+from qgait.verification.verify import DEFAULT_RUNTIMES, FRAMES
 
 
 @click.command()
@@ -24,15 +24,21 @@ DEFAULT_RUNTIMES = ("reference", "ort", "host", "arm")
     help=f"reference, ort, tosa, npu, or any of `qgait targets`; repeatable. Default: {' '.join(DEFAULT_RUNTIMES)}.",
 )
 @click.option("--sequences", default=50, show_default=True, help="Sequences, drawn over people, conditions, views.")
-@click.option("--frames", type=int, help="Only the first frames of every sequence; emulated ARM code is slow.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the table as JSON.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=0),
+    default=FRAMES,
+    show_default=True,
+    help="The first frames of every sequence; 0 takes all of them.",
+)
+@json_option
 def verify(
     onnx: Path,
     model: Path,
     data: Path,
     runtimes: tuple[str, ...],
     sequences: int,
-    frames: int | None,
+    frames: int,
     json_file: Path | None,
 ) -> None:
     """Prove that every runtime of ONNX gives the integers of simulated quantization. Exit code 1 if one differs."""
@@ -40,28 +46,32 @@ def verify(
     from qgait.data.selection import load_clips, spread
     from qgait.export.onnx.reader import read
     from qgait.quantizers import model_file
-    from qgait.verification.by_name import check_names, open_runtimes
+    from qgait.verification import cost
+    from qgait.verification.by_name import check_names
+    from qgait.verification.verify import verify as prove
 
     names = runtimes or DEFAULT_RUNTIMES
     check_names(names)
     graph = read(onnx)
     network = model_file.load(model)
     with progress() as report:
-        clips = load_clips(spread(Dataset.open(data).sequences, sequences), report, frames)
-        expected = expected_codes(graph, clips, report)
-        fake = compare_fake(network, graph, clips, expected, report)
-        results: dict[str, RuntimeResult] = {}
-        for runtime in open_runtimes(names, onnx, graph, report):
-            results[runtime.label] = compare(runtime, graph, clips, expected)
-            runtime.close()
-    parity = Parity(len(clips), sum(code.size for code in expected), fake, merged(results))
+        clips = load_clips(spread(Dataset.open(data).sequences, sequences), report, frames or None)
+        notes.print(
+            f"{len(clips)} sequences of {f'at most {frames}' if frames else 'all'} frames, on {', '.join(names)}: "
+            f"this takes {cost.in_words(cost.seconds(graph, clips, names))}. Fewer: --frames, --sequences.",
+            markup=False,
+            soft_wrap=True,
+        )
+        parity = prove(graph, network, clips, names, onnx, report)
+    fake = parity.fake
+    assert fake is not None
     rows = [
         _fake_row("fake, float32", fake.mismatches, fake, parity.codes),
         _fake_row("fake, float64", fake.mismatches_float64, fake, parity.codes),
     ]
     rows += [
         (label, r.mismatches, r.max_difference, f"{r.mismatches / parity.codes:.4%}", r.first_layer or "-")
-        for label, r in results.items()
+        for label, r in parity.runtimes.items()
     ]
     table(
         f"{graph.model} {graph.bits}: {parity.sequences} sequences, {parity.codes:,} codes, against the reference",
@@ -72,20 +82,10 @@ def verify(
     if fake.mismatches > parity.codes / 1000:
         notes.print(f"Simulation in float32 differs in {fake.mismatches} codes, more than 1 in 1,000.")
     if not parity.holds:
-        bad = [label for label, r in results.items() if r.mismatches]
+        bad = [label for label, r in parity.runtimes.items() if r.mismatches]
         bad += ["fake in float64"] if fake.mismatches_float64 else []
         raise ParityError(f"Not equal: {', '.join(bad)}.")
     console.print("Every runtime gives the integers of the simulated-quantization model: 0 differing codes.")
-
-
-def merged(results: dict[str, RuntimeResult]) -> dict[str, RuntimeResult]:
-    """One entry a runtime: of the four ONNX Runtime levels, the worst."""
-    worst: dict[str, RuntimeResult] = {}
-    for label, result in results.items():
-        name = label.split(" ")[0]
-        if name not in worst or result.mismatches > worst[name].mismatches:
-            worst[name] = result
-    return worst
 
 
 def _fake_row(label: str, mismatches: int, fake: FakeResult, codes: int) -> tuple[object, ...]:

@@ -121,7 +121,7 @@ def check_replaceable(out: Path) -> None:
     """QgaitError unless ``out`` is free, an empty folder, or a bundle without files of somebody else."""
     if not out.exists() and not out.is_symlink():
         return
-    refuse = QgaitError(f"{out} exists and is not a bundle.", "choose another --out, or remove it yourself.")
+    refuse = QgaitError(f"{out} exists and is not a bundle.", "choose another `out`, or remove it yourself.")
     if not out.is_dir() or out.is_symlink():
         raise refuse
     inside = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
@@ -134,7 +134,7 @@ def check_replaceable(out: Path) -> None:
     if inside - known:
         raise QgaitError(
             f"The bundle {out} also holds {sorted(inside - known)[0]}, which qgait did not write.",
-            "choose another --out, or move that file away.",
+            "choose another `out`, or move that file away.",
         )
 
 
@@ -168,4 +168,4 @@ def _new_folder(out: Path) -> Iterator[Path]:
 def _write_error(out: Path, error: OSError) -> QgaitError:
     if error.errno == errno.ENOSPC:
         return QgaitError(f"{out} cannot be written: the disk is full.", "free some space and compile again.")
-    return QgaitError(f"{out} cannot be written: {error.strerror or error}.", "choose another --out.")
+    return QgaitError(f"{out} cannot be written: {error.strerror or error}.", "choose another `out`.")

@@ -8,9 +8,12 @@ before shrinking, border pixels repeated, weights in 1/2048); OpenCV's own resul
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from qgait.data.silhouettes import Clip, check_clip
 from qgait.errors import QgaitError
 
 SIZE = 64
@@ -46,6 +49,17 @@ def align(mask: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8] | No
     half = SIZE // 2
     wide = np.pad(scaled, ((0, 0), (half, half)))
     return np.ascontiguousarray(wide[:, centre : centre + SIZE])
+
+
+def align_walk(pictures: Iterable[NDArray[np.uint8] | NDArray[np.bool_]], where: str = "these pictures") -> Clip:
+    """The frames of one walk as networks take them, uint8 [n, 64, 44], without the pictures that show hardly anybody.
+
+    QgaitError, naming ``where`` they are from, when nobody is in any of them.
+    """
+    frames = [frame for frame in map(align, pictures) if frame is not None]
+    if not frames:
+        raise QgaitError(f"Nobody is in {where}.", "silhouettes are white on black: 255 on 0, or True on False.")
+    return check_clip(np.stack(frames), where)
 
 
 def resize(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -32,14 +32,11 @@ def load_clip(path: Path) -> Clip:
 
 
 def _folder(path: Path) -> Clip:
-    from qgait.data.align import align
+    from qgait.data.align import align_walk
     from qgait.data.prepare import number_order, read_image
 
     files = [file for file in path.iterdir() if file.suffix.lower() in IMAGES]
     files.sort(key=lambda file: number_order(file.name))
     if not files:
         raise QgaitError(f"{path} has no images.", f"give a folder with {', '.join(IMAGES)} silhouettes.")
-    frames = [frame for frame in (align(read_image(file)) for file in files) if frame is not None]
-    if not frames:
-        raise QgaitError(f"No image in {path} shows a person.", "silhouettes are white on black, 255 on 0.")
-    return check_clip(np.stack(frames), str(path))
+    return align_walk(map(read_image, files), f"the images of {path}")

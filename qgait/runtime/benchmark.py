@@ -50,12 +50,18 @@ def bench(bundle: Bundle, device: str = "local", options: Sequence[str] = ()) ->
     if device == "local":
         return _timed(bundle, device, _local(bundle, options))
     if device == "qemu":
+        if options:
+            raise QgaitError(
+                f"`{options[0].removeprefix('--')}` is for times, and under QEMU instructions are counted, of as many "
+                "frames as that takes.",
+                "leave it out.",
+            )
         return _emulated(bundle)
     if device.startswith("ssh://"):
         if bundle.target.bare_metal:
             raise QgaitError(
                 f"A {bundle.target.name} has no operating system to log in to.",
-                f"run {bundle.gait_run.name} bench in a debugger with semihosting, or use --device qemu.",
+                f"run {bundle.gait_run.name} bench in a debugger with semihosting, or use `device=qemu`.",
             )
         return _timed(bundle, device, remote.bench(bundle, device, options))
     raise QgaitError(f"There is no device '{device}'.", "use local, qemu or ssh://user@host.")
@@ -78,8 +84,8 @@ def _local(bundle: Bundle, options: Sequence[str]) -> dict[str, Any]:
     if start(bundle):
         raise QgaitError(
             f"The target {bundle.target.name} does not run on this machine.",
-            "use --device qemu to count its instructions"
-            + ("." if bundle.target.bare_metal else ", or --device ssh://user@host on a board."),
+            "use `device=qemu` to count its instructions"
+            + ("." if bundle.target.bare_metal else ", or `device=ssh://user@host` on a board."),
         )
     selftest(bundle)
     done = subprocess.run([str(bundle.gait_run), "bench", "--json", *options], capture_output=True, text=True)
@@ -107,7 +113,7 @@ def _timed(bundle: Bundle, device: str, facts: dict[str, Any]) -> Measurement:
 def _emulated(bundle: Bundle) -> Measurement:
     if not start(bundle):
         raise QgaitError(
-            f"The target {bundle.target.name} runs on this machine itself, without QEMU.", "use --device local."
+            f"The target {bundle.target.name} runs on this machine itself, without QEMU.", "use `device=local`."
         )
     selftest(bundle)
     # start-up, libraries and printing are in both runs, and so are first frames for which some kernels do not run yet

@@ -58,7 +58,7 @@ class Compiled:
         Tensors that fusion removed are not there. QgaitError when the bundle was written without ``trace``.
         """
         if TRACER not in self.bundle.manifest["files"]:
-            raise QgaitError(f"The bundle {self.bundle.path} has no {TRACER}.", "compile it with --trace.")
+            raise QgaitError(f"The bundle {self.bundle.path} has no {TRACER}.", "compile it with `trace=True`.")
         written = self._run(self.bundle.path.absolute() / TRACER, [], [self.bundle.check_clip(clip)])
         memory = self.bundle.manifest["memory"]
         results = [name for kernel in self.bundle.manifest["kernels"] for name in kernel["outputs"]]
@@ -132,7 +132,7 @@ def load(bundle: Bundle) -> ctypes.CDLL:
     if start(bundle):
         raise QgaitError(
             f"The bundle {bundle.path} is for {machine_name(bundle.target.elf_machine)} and cannot be loaded here.",
-            "compile it for this machine (--target host).",
+            "compile it for this machine (`target=host`).",
         )
     selftest(bundle)
     return functions(bundle.path / "libgait.so")
@@ -154,7 +154,7 @@ def start(bundle: Bundle) -> list[str]:
     if bundle.npu is not None:
         raise QgaitError(
             f"The bundle {bundle.path} needs an {bundle.target_name}, and there is none here.",
-            "link its libgait.a into the board's firmware, or look at its streams with qgait verify --runtime npu.",
+            "link its libgait.a into the board's firmware, or verify its streams on the runtime npu.",
         )
     for name in ("gait-run.elf",) if target.bare_metal else ("libgait.so", "gait-run"):
         machine = machine_of(bundle.path / name)

@@ -27,7 +27,7 @@ def launcher(machine: int, qemu: Sequence[str]) -> list[str]:
     if not qemu:
         raise QgaitError(
             f"This bundle is for {machine_name(machine)} and this machine is {machine_name(this_machine())}.",
-            "compile it for this machine (--target host), or run it on the other one (qgait bench --device ssh://...).",
+            "compile it for this machine (`target=host`), or measure it on the other one (`device=ssh://user@host`).",
         )
     path = shutil.which(qemu[0])
     if path is None:

@@ -168,7 +168,7 @@ def typed(settings: Iterable[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         keys = key.strip().split(".")
         if not equals or not all(keys):
-            raise QgaitError(f"{text!r} sets nothing.", "write --set KEY=VALUE, for example batch.people=8.")
+            raise QgaitError(f"{text!r} sets nothing.", "write KEY=VALUE, for example batch.people=8.")
         data: Any = yaml_text.parse(value, text)
         for name in reversed(keys):
             data = {name: data}
@@ -202,7 +202,7 @@ def _path(choice: str | Path, above: tuple[Path, ...]) -> Path:
             nearest = difflib.get_close_matches(choice, names(), 1, cutoff=0.0)[0]
             raise QgaitError(
                 f"There is no configuration called {choice!r}.",
-                f"the nearest is {nearest}; --list-configs lists them, and a file is named with its .yaml.",
+                f"the nearest is {nearest}, `qgait train --list-configs` lists them all, and files end in .yaml.",
             )
         return file_of(choice)
     return (above[-1].parent / path if above else path).resolve()

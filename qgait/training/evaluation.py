@@ -1,9 +1,13 @@
-"""Recognition during training: test people by a data set's protocol, as the network stands."""
+"""Recognition during training: test people by a data set's protocol, as the network stands.
+
+Whether the protocol can be computed from them at all is found out before training.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,13 +15,18 @@ from numpy.typing import NDArray
 
 from qgait.data import opengait
 from qgait.data.silhouettes import threshold
+from qgait.errors import QgaitError
 from qgait.evaluation.protocols import check_protocol, evaluate
 from qgait.models.backbone import Backbone
 from qgait.models.embedding import embed_clip
 from qgait.quantizers.simulated import FRAMES_AT_ONCE, SimulatedNetwork
 from qgait.training.distributed import everyones, rank, world
 
+if TYPE_CHECKING:
+    from qgait.training.configuration import Configuration
+
 MEASURES = ("rank1", "map")
+CHECKED_FIRST = 20  # test people; only if they do not suit the protocol are all of them looked at
 
 
 @dataclass(frozen=True)
@@ -59,3 +68,34 @@ class Evaluation:
             frames = torch.from_numpy(np.ascontiguousarray(clip))[None].to(next(network.parameters()).device)
             levels = network(frames, chunk=FRAMES_AT_ONCE)[0]
             return (levels * network.embedding_step().float()[:, None]).cpu().numpy()
+
+
+def open_evaluation(configuration: Configuration, dataset: opengait.Dataset) -> Evaluation | None:
+    """The test on the partition's test people; None if there are none, and none was asked for."""
+    protocol = configuration.data.protocol
+    test = dataset.partition.test if dataset.partition else frozenset()
+    sequences = [sequence for sequence in dataset.sequences if sequence.subject in test]
+    if protocol is None or not sequences:
+        if configuration.settings.evaluate_every:
+            raise QgaitError(
+                "There are no test people to evaluate on.",
+                "name a `partition` that has some and a `protocol`, or leave `evaluate_every` out.",
+            )
+        return None
+    few = sorted({sequence.subject for sequence in sequences})[:CHECKED_FIRST]
+    try:
+        _dry([s for s in sequences if s.subject in few], protocol, dataset.probes)
+    except QgaitError:
+        try:
+            _dry(sequences, protocol, dataset.probes)
+        except QgaitError as error:
+            raise QgaitError(
+                f"The test people do not suit the protocol {protocol}: {error.problem}",
+                "name another `protocol`, or train without a test: `data.protocol=null`.",
+            ) from None
+    return Evaluation(sequences, protocol, dataset.probes, configuration.data.test_frames, configuration.data.binary)
+
+
+def _dry(sequences: list[opengait.Sequence], protocol: str, probes: frozenset[str]) -> None:
+    """The protocol without a network, so that nobody trains for days to learn that it cannot be computed."""
+    evaluate(protocol, np.zeros((len(sequences), 1, 1), np.float32), sequences, probe_set=probes)

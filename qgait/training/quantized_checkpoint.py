@@ -61,9 +61,9 @@ def read(path: Path, recipe: Recipe, settings: QuantizedSettings, teacher: str) 
     content = read_run(path, "quantized", "quantized training")
     about = content["quantized"]
     if about["bits"] != str(recipe):
-        raise QgaitError(f"The run in {path.parent} is at {about['bits']}, not at {recipe}.", "give the same --bits.")
+        raise QgaitError(f"The run in {path.parent} is at {about['bits']}, not at {recipe}.", "give the same `bits`.")
     if about["teacher"] != teacher:
-        raise QgaitError(f"The run in {path.parent} was begun from another float network.", "give the same --init.")
+        raise QgaitError(f"The run in {path.parent} was begun from another float network.", "give the same `init`.")
     check_settings(path, about["settings"], settings)
     return content
 

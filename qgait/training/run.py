@@ -1,17 +1,18 @@
-"""A training run from its configuration: the data, the network, what is printed and what stays in the folder."""
+"""A training run from its configuration: the data, the network, what is said of it and what stays in the folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qgait.commands.output import notes
 from qgait.errors import QgaitError
-from qgait.training.people_at_test import open_evaluation
-from qgait.training.run_silhouettes import open_silhouettes
+from qgait.progress import Progress
+from qgait.training.packed_silhouettes import open_silhouettes
 
 if TYPE_CHECKING:
     from qgait.data.opengait import Dataset
@@ -20,11 +21,46 @@ if TYPE_CHECKING:
     from qgait.training.evaluation import Evaluation
 
 
-def run(configuration: Configuration, out: Path, resume: bool) -> Iterator[str]:
-    """Trains, and says what it trains and what came out; of several processes the first one alone."""
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of a run: ``say`` what is trained and what came out, ``note`` what is not as it was asked for.
+
+    ``bars()`` shows progress as long as it is open.
+    """
+
+    say: Callable[[str], None]
+    note: Callable[[str], None]
+    bars: Callable[[], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out. ``file`` is the checkpoint of a float run, the model of a quantized one.
+
+    ``figures``: percent by measure and condition on the test people, if there are any. ``correlations``: of distances
+    between people with the float network's, (Pearson, Spearman), calibrated and trained; quantized runs have them.
+    """
+
+    model: str
+    bits: str | None
+    file: Path
+    iterations: int
+    people: int
+    last_loss: float
+    figures: dict[str, float] = field(default_factory=dict)
+    correlations: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return dataclasses.asdict(self) | {"file": str(self.file)}
+
+
+def run(configuration: Configuration, out: Path, resume: bool, listener: Listener) -> Trained | None:
+    """Trains, and says what it trains and what came out; of several processes the first one alone, others give None."""
     from qgait.data.opengait import Dataset
     from qgait.training.configuration import CONFIG
     from qgait.training.distributed import from_first, rank
+    from qgait.training.evaluation import open_evaluation
     from qgait.training.loop import CHECKPOINT
     from qgait.training.quantized_checkpoint import CHECKPOINT as QUANTIZED
     from qgait.training.start import check_new
@@ -41,18 +77,27 @@ def run(configuration: Configuration, out: Path, resume: bool) -> Iterator[str]:
     goes_on = from_first(looked)  # others may not see the folder
     dataset = Dataset.open(str(configuration.data.path), configuration.data.partition)
     test = open_evaluation(configuration, dataset)
-    network = _network(configuration, _people(dataset.train), goes_on)
-    configuration = dataclasses.replace(configuration, arguments=_arguments(configuration, network))
+    network = _network(configuration, _people(dataset.train), goes_on, listener.note)
+    arguments = _arguments(configuration, network, listener.note)
+    configuration = dataclasses.replace(configuration, arguments=arguments)
     if goes_on:
         from_first(lambda: _check(configuration, saved, network))
     if rank() == 0:
         configuration.write(out / CONFIG)
-        yield from _beginning(configuration, dataset, network, test)
+        for line in _beginning(configuration, dataset, network, test):
+            listener.say(line)
         if resume and not goes_on:
-            yield "Nothing was saved yet: it begins again."
-    said = _train(configuration, dataset, network, test, out, goes_on)
-    if rank() == 0:
-        yield from said
+            listener.say("Nothing was saved yet: it begins again.")
+    with listener.bars() as progress:
+        cache = open_silhouettes(configuration, dataset, out, progress)
+    trained = _train(configuration, dataset, network, test, out, resume=goes_on, cache=cache)
+    if rank() != 0:
+        return None
+    listener.say(_result(trained))
+    if test is not None and trained.figures:
+        percent = ", ".join(f"{name} {value:.2f} %" for name, value in trained.figures.items())
+        listener.say(f"On {_people(test.sequences)} test people: {percent}.")
+    return trained
 
 
 def _train(
@@ -61,9 +106,8 @@ def _train(
     network: Backbone,
     test: Evaluation | None,
     out: Path,
-    resume: bool,
-) -> list[str]:
-    """Trains; what came out, in words."""
+    **common: Any,
+) -> Trained:
     figures: dict[str, float] = {}
 
     def evaluate(model: Any) -> dict[str, float]:
@@ -71,33 +115,33 @@ def _train(
         figures.update(test(model))
         return dict(figures)
 
-    common: dict[str, Any] = {
-        "device": configuration.device,
-        "resume": resume,
-        "evaluate": None if test is None else evaluate,
-        "cache": open_silhouettes(configuration, dataset, out),
-    }
+    common |= {"device": configuration.device, "evaluate": None if test is None else evaluate}
     people = _people(dataset.train)
     if configuration.bits is None:
         from qgait.training.loop import CHECKPOINT, train
 
         losses = train(network, dataset.train, configuration.settings, out, **common)
-        said = [f"{len(losses)} iterations on {people} people, last loss {losses[-1]:.4f}. Wrote {out / CHECKPOINT}."]
-    else:
-        from qgait.quantizers.grid import Recipe
-        from qgait.training.quantized import MODEL, train_quantized
+        return Trained(network.name, None, out / CHECKPOINT, len(losses), people, losses[-1], figures)
+    from qgait.quantizers.grid import Recipe
+    from qgait.training.quantized import MODEL, train_quantized
 
-        recipe = Recipe.parse(configuration.bits)
-        result = train_quantized(network, dataset.train, recipe, configuration.quantized, out, **common)
-        said = [
-            f"{network.name} {recipe}: {len(result.losses)} iterations on {people} people, last loss "
-            f"{result.losses[-1]:.4f}. Distances between people against the float network's (Pearson, Spearman): "
-            f"{_pair(result.before)} calibrated, {_pair(result.after)} trained. Wrote {out / MODEL}."
-        ]
-    if test is not None and figures:
-        percent = ", ".join(f"{name} {value:.2f} %" for name, value in figures.items())
-        said.append(f"On {_people(test.sequences)} test people: {percent}.")
-    return said
+    recipe = Recipe.parse(configuration.bits)
+    result = train_quantized(network, dataset.train, recipe, configuration.quantized, out, **common)
+    pairs = {"calibrated": result.before, "trained": result.after}
+    iterations, last = len(result.losses), result.losses[-1]
+    return Trained(network.name, str(recipe), out / MODEL, iterations, people, last, figures, pairs)
+
+
+def _result(trained: Trained) -> str:
+    """What came out, in words."""
+    done = f"{trained.iterations} iterations on {trained.people} people, last loss {trained.last_loss:.4f}."
+    if trained.bits is None:
+        return f"{done} Wrote {trained.file}."
+    pairs = ", ".join(f"{first:.3f}, {second:.3f} {when}" for when, (first, second) in trained.correlations.items())
+    return (
+        f"{trained.model} {trained.bits}: {done} Distances between people against the float network's (Pearson, "
+        f"Spearman): {pairs}. Wrote {trained.file}."
+    )
 
 
 def _beginning(
@@ -115,7 +159,7 @@ def _beginning(
         tested = f"test: {len(test.sequences)} sequences of {_people(test.sequences)} people ({test.protocol})"
     yield f"{len(dataset.train)} sequences of {_people(dataset.train)} people; {tested}."
     if configuration.data.binary:
-        yield "Silhouettes are thresholded at 128, in training and in the test; qgait eval does so with --binary."
+        yield "Silhouettes are thresholded at 128, in training and in the test; so does `qgait eval --binary`."
     batch = settings.batch
     sampling = batch.sampling
     frames = {
@@ -139,11 +183,11 @@ def _check_device(device: str) -> None:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise QgaitError(f"There is no device called {device!r}.", "use cpu or cuda.")
     if device != "cpu" and not torch.cuda.is_available():
-        raise QgaitError("Torch finds no CUDA device.", "use --device cpu, or install torch for CUDA.")
+        raise QgaitError("Torch finds no CUDA device.", "use `device=cpu`, or install torch for CUDA.")
 
 
-def _network(configuration: Configuration, people: int, goes_on: bool) -> Backbone:
-    """What training starts from: fresh, or from --init; a run that goes on has its weights in its checkpoint."""
+def _network(configuration: Configuration, people: int, goes_on: bool, note: Callable[[str], None]) -> Backbone:
+    """What training starts from: fresh, or from ``init``; a run that goes on has its weights in its checkpoint."""
     import torch
 
     from qgait.models import checkpoint
@@ -159,11 +203,11 @@ def _network(configuration: Configuration, people: int, goes_on: bool) -> Backbo
     if network.classifier is not None and not quantized:
         network.new_classifier(people)
     if quantized and network.classifier is not None and network.head() is None:
-        notes.print(f"{configuration.init} has no classifier: there is no cross-entropy.")
+        note(f"{configuration.init} has no classifier: there is no cross-entropy.")
     return network
 
 
-def _arguments(configuration: Configuration, network: Backbone) -> dict[str, Any]:
+def _arguments(configuration: Configuration, network: Backbone, note: Callable[[str], None]) -> dict[str, Any]:
     """The constructor's arguments that ``network`` has; those of a checkpoint are its own, and that is said."""
     from qgait.models.identify import config_of
 
@@ -171,7 +215,7 @@ def _arguments(configuration: Configuration, network: Backbone) -> dict[str, Any
     found = config_of(Path(configuration.init or network.name), network.name, network.state_dict())
     for name in asked:
         if asked[name] != found.get(name, asked[name]):
-            notes.print(f"{configuration.init} has {name} {found[name]}, not {asked[name]}, and so has this run.")
+            note(f"{configuration.init} has {name} {found[name]}, not {asked[name]}, and so has this run.")
     return asked | found
 
 
@@ -191,7 +235,3 @@ def _check(configuration: Configuration, saved: Path, network: Backbone) -> None
 
 def _people(sequences: Any) -> int:
     return len({sequence.subject for sequence in sequences})
-
-
-def _pair(correlation: tuple[float, float]) -> str:
-    return f"{correlation[0]:.3f}, {correlation[1]:.3f}"

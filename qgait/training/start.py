@@ -42,7 +42,7 @@ def check_classifier(model: Backbone, people: int) -> None:
     head = model.head()
     if head is not None and head.fc_bin.shape[2] != people:
         problem = f"The classifier of {model.name} has {head.fc_bin.shape[2]} classes; the data have {people} people."
-        fix = "train on the people it knows (--partition), or without it: --set losses.cross_entropy.weight=0."
+        fix = "train on the people it knows (`partition`), or without it: `losses.cross_entropy.weight=0`."
         raise QgaitError(problem, fix)
 
 

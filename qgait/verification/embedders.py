@@ -99,7 +99,7 @@ def open_embedder(path: Path, level: str, runtime: str | None, stack: ExitStack)
         raise QgaitError(f"'{level}' is not a level.", f"choose one of {', '.join(LEVELS)}.")
     if level != "int" and runtime is not None:
         raise QgaitError(
-            f"The {level} level runs in torch only, not in '{runtime}'.", "leave --runtime out, or use --level int."
+            f"The {level} level runs in torch only, not in '{runtime}'.", "leave `runtime` out, or use `level=int`."
         )
     if not path.exists():
         raise QgaitError(f"There is no {path}.", "check the path.")
@@ -139,7 +139,7 @@ def _bundle(path: Path, runtime: str | None) -> IntEmbedder:
 
     bundle = Bundle.open(path)
     if runtime not in (None, bundle.target_name):
-        raise QgaitError(f"{path} was compiled for {bundle.target_name}, not {runtime}.", "leave --runtime out.")
+        raise QgaitError(f"{path} was compiled for {bundle.target_name}, not {runtime}.", "leave `runtime` out.")
     return IntEmbedder(bundle.model, "int", bundle.target_name, Compiled(bundle), bundle.scale, bundle.zero_point)
 
 

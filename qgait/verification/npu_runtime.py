@@ -30,7 +30,7 @@ def require_interpreted(accelerator: NpuTarget) -> None:
         raise QgaitError(
             f"Command streams of {accelerator.name} are not interpreted: Ethos-U85 has other instructions and another "
             "weight format than U55 and U65.",
-            "verify the graph that Vela compiles with --runtime tosa, or a stream with --runtime ethos-u65-256.",
+            "verify the graph that Vela compiles on the runtime tosa, or a stream on the runtime ethos-u65-256.",
         )
 
 

@@ -6,8 +6,8 @@ A reference that gives constant codes proves nothing and is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qgait.errors import ParityError, QgaitError
 from qgait.export.graph import Graph
+from qgait.progress import Progress, untold
 from qgait.runtime import reference
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Clip = NDArray[np.uint8]
 Codes = NDArray[np.int8]
-Report = Callable[[str, int, int], None]
+AT_ONCE = 8  # clips that a runtime is handed together: few enough for progress to be seen
 
 
 class Runtime(Protocol):
@@ -64,7 +65,7 @@ class FakeResult:
 
 @dataclass(frozen=True)
 class Parity:
-    """The table of ``qgait verify``."""
+    """The table of ``qgait verify``. ``runtimes`` by label: ONNX Runtime has one for each optimisation level."""
 
     sequences: int
     codes: int
@@ -78,11 +79,21 @@ class Parity:
         return fake and all(result.mismatches == 0 for result in self.runtimes.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self)
+        """For ``--json``: one entry a runtime, the worst of its labels."""
+        return asdict(replace(self, runtimes=worst(self.runtimes)))
 
 
-def expected_codes(graph: Graph, clips: Sequence[Clip], progress: Report | None = None) -> list[Codes]:
+def worst(results: Mapping[str, RuntimeResult]) -> dict[str, RuntimeResult]:
+    """One entry a runtime: of the four ONNX Runtime levels, the worst."""
+    found: dict[str, RuntimeResult] = {}
+    for label, result in results.items():
+        name = label.split(" ")[0]
+        if name not in found or result.mismatches > found[name].mismatches:
+            found[name] = result
+    return found
+
+
+def expected_codes(graph: Graph, clips: Sequence[Clip], progress: Progress | None = None) -> list[Codes]:
     """The reference's codes; ParityError when they do not vary, for then every broken runtime would look right."""
     runtime = reference.Reference(graph)
     codes = []
@@ -95,9 +106,15 @@ def expected_codes(graph: Graph, clips: Sequence[Clip], progress: Report | None 
     return codes
 
 
-def compare(runtime: Runtime, graph: Graph, clips: Sequence[Clip], expected: Sequence[Codes]) -> RuntimeResult:
+def compare(
+    runtime: Runtime, graph: Graph, clips: Sequence[Clip], expected: Sequence[Codes], progress: Progress = untold
+) -> RuntimeResult:
     """Runs ``runtime`` on every clip and counts the codes that differ."""
-    actual = runtime.embed_many(clips)
+    actual: list[Codes] = []
+    progress(runtime.name, 0, len(clips))
+    for start in range(0, len(clips), AT_ONCE):
+        actual += runtime.embed_many(clips[start : start + AT_ONCE])
+        progress(runtime.name, min(start + AT_ONCE, len(clips)), len(clips))
     if len(actual) != len(clips):
         raise ParityError(f"{runtime.name} gave {len(actual)} embeddings for {len(clips)} sequences.")
     different, largest, worst = _count(actual, expected)
@@ -110,7 +127,7 @@ def compare_fake(
     graph: Graph,
     clips: Sequence[Clip],
     expected: Sequence[Codes],
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> FakeResult:
     """Simulated quantization in float32 and float64 against the reference."""
     import torch

@@ -12,8 +12,8 @@ import pytest
 from example_graphs import gaitset_graph, parts_graph, silhouettes, temporal_graph, tiny_graph
 
 from qgait.cli import run
-from qgait.commands.compile import selftest_lengths
 from qgait.compiler import bundle as bundle_writer
+from qgait.compiler.selftest_clips import selftest_lengths
 from qgait.export.onnx.reader import read
 from qgait.export.onnx.writer import write
 from qgait.runtime.bundle import Bundle

@@ -107,7 +107,7 @@ def test_what_stays_on_the_host_is_said_or_refused(
         ("ethos-u55-128", ["--host", "ethos-u65-256"], "is an NPU"),
         ("ethos-u55-128", ["--memory-mode", "Sram"], "did you mean Sram_Only?"),
         ("ethos-u65-256", ["--system-config", "Ethos_U55_High_End_Embedded"], "did you mean Ethos_U65_High_End?"),
-        ("ethos-u55-128", ["--trace"], "verify --runtime npu"),
+        ("ethos-u55-128", ["--trace"], "--trace needs a program"),
     ],
 )
 def test_wrong_use_is_exit_code_2(

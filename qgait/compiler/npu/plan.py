@@ -125,7 +125,7 @@ def _refuse_host(compiler: SegmentCompiler, made: Partition) -> None:
         others = f" ({len(staying_ops)} operators in all)" if len(staying_ops) > 1 else ""
         raise QgaitError(
             f"{op.name} ({type(op).__name__}) does not run on {compiler.accelerator.name}{others}: {why.reason}.",
-            f"{why.fix} Or leave --no-host-fallback out.",
+            f"{why.fix} Or leave `host_fallback=False` out.",
         )
 
 

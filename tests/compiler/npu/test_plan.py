@@ -106,7 +106,7 @@ def test_a_budget_of_sram_is_kept_or_refused_with_the_sum(monkeypatch: pytest.Mo
     assert made.compiled["frame"].figures.sram == 2048 and made.partition.host["max3"] == TOO_LARGE
     with pytest.raises(SramError, match="2 KiB of SRAM are too few for the command stream of frame, which needs 3 KiB"):
         planned(graph, sram=2500, host_fallback=False)
-    with pytest.raises(SramError, match=r"needs 2 KiB, 1\.0 KiB more.*--sram"):
+    with pytest.raises(SramError, match=r"needs 2 KiB, 1\.0 KiB more.*`sram`"):
         planned(graph, sram=1024)
 
 
@@ -167,7 +167,7 @@ def test_systems_and_memory_modes_are_checked_by_name() -> None:
     with pytest.raises(QgaitError, match=r"did you mean Ethos_U55_Deep_Embedded\? There are Ethos_U55_Deep") as caught:
         checked(VelaOptions(system_config="Ethos_U55_Depp_Embedded"), U55)
     assert "U65" not in caught.value.fix
-    with pytest.raises(QgaitError, match="--memory-mode Shared is not known"):
+    with pytest.raises(QgaitError, match="`memory_mode=Shared` is not known"):
         checked(VelaOptions(memory_mode="Shared"), U55)
     with pytest.raises(QgaitError, match="has no DRAM"):
         checked(VelaOptions(memory_mode="Dedicated_Sram_512KB"), U55)

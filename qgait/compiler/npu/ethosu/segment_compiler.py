@@ -96,7 +96,7 @@ class SegmentCompiler:
             raise SramError(
                 f"{self.sram / KIB:,.0f} KiB of SRAM are too few for the command stream of {name}, which needs "
                 f"{needed / KIB:,.0f} KiB, {(needed - self.sram) / KIB:,.1f} KiB more.",
-                "allow more with --sram, choose a --memory-mode with DRAM, or take a narrower network.",
+                "allow more: `sram`, choose a `memory_mode` with DRAM, or take a narrower network.",
             )
         return min(fitting, key=lambda made: made.compiled.figures.cycles)
 

@@ -24,13 +24,13 @@ def checked(options: VelaOptions, accelerator: NpuTarget) -> VelaOptions:
     family = f"Ethos_{accelerator.family.upper()}_"
     systems = [name for name in _names(configuration, SYSTEM) if name.startswith(family) or SYSTEM + name in own]
     for option, given, known in (
-        ("--system-config", options.system_config, systems),
-        ("--memory-mode", options.memory_mode, _names(configuration, MODE)),
+        ("system_config", options.system_config, systems),
+        ("memory_mode", options.memory_mode, _names(configuration, MODE)),
     ):
         if given is not None and given not in known:
             near = difflib.get_close_matches(given, known, n=1, cutoff=0.0)[0]
             raise QgaitError(
-                f"{option} {given} is not known for {accelerator.name}.",
+                f"`{option}={given}` is not known for {accelerator.name}.",
                 f"did you mean {near}? There are {', '.join(known)}.",
             )
     system = options.system_config or accelerator.system_config
@@ -38,8 +38,8 @@ def checked(options: VelaOptions, accelerator: NpuTarget) -> VelaOptions:
     behind = _value(configuration, SYSTEM + system, "axi1_port")
     if not arena_in_sram(mode, options.config) and behind != "Dram":
         raise QgaitError(
-            f"--memory-mode {mode} keeps tensors behind the second port, and {system} has no DRAM there.",
-            "choose Shared_Sram, or a --system-config with DRAM.",
+            f"`memory_mode={mode}` keeps tensors behind the second port, and {system} has no DRAM there.",
+            "choose Shared_Sram, or a `system_config` with DRAM.",
         )
     return options
 
@@ -59,12 +59,12 @@ def _value(configuration: ConfigParser, section: str, key: str) -> str:
     at = section
     for _ in configuration.sections():  # whoever inherits from himself has asked for it as often
         if not configuration.has_section(at):
-            raise QgaitError(f"[{at}] is in no configuration of Vela.", "complete the file of --vela-config.")
+            raise QgaitError(f"[{at}] is in no configuration of Vela.", "complete the file of `vela_config`.")
         if key in configuration[at] or "inherit" not in configuration[at]:
             break
         at = configuration[at]["inherit"]
     if key not in configuration[at]:
-        raise QgaitError(f"[{section}] has no {key}.", "complete the file of --vela-config.")
+        raise QgaitError(f"[{section}] has no {key}.", "complete the file of `vela_config`.")
     return configuration[at][key]
 
 

@@ -19,7 +19,7 @@ from qgait.data.walkers.dataset import synthesize
 from qgait.models import checkpoint
 from qgait.training import quantized
 from qgait.training.configuration import read
-from qgait.training.people_at_test import open_evaluation
+from qgait.training.evaluation import open_evaluation
 
 SMALL = ["--people", "2", "--clips", "2", "--frames", "2", "--iterations", "2", "--learning-rate", "0.001"]
 NARROW = ["--set", "model.channels=4,6,8", "--set", "model.embedding=10"]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qgait.commands.output import progress
+from qgait.progress import Progress
 
 if TYPE_CHECKING:
     from qgait.data.opengait import Dataset
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 SEQUENCES_A_PROCESS = 500  # fewer are packed before another process has started
 
 
-def open_silhouettes(configuration: Configuration, dataset: Dataset, out: Path) -> SilhouetteCache | None:
+def open_silhouettes(
+    configuration: Configuration, dataset: Dataset, out: Path, progress: Progress
+) -> SilhouetteCache | None:
     """The cache of the training sequences, built if it is not there; None to read the data set's own files.
 
     Every machine has its own, so several that share the folder ``out`` share the cache, and others do not miss it.
@@ -30,7 +32,6 @@ def open_silhouettes(configuration: Configuration, dataset: Dataset, out: Path) 
     sequences = dataset.train
     jobs = min(os.cpu_count() or 1, 1 + len(sequences) // SEQUENCES_A_PROCESS)
     wide = configuration.settings.batch.augmentations.wide
-    with progress() as report:
-        return SilhouetteCache.open(
-            sequences, data.cache or out, wide=wide, binary=data.binary, jobs=jobs, progress=report
-        )
+    return SilhouetteCache.open(
+        sequences, data.cache or out, wide=wide, binary=data.binary, jobs=jobs, progress=progress
+    )

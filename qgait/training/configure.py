@@ -1,17 +1,16 @@
-"""What a command line of ``qgait train`` asks for, as one configuration.
+"""What the options of a training run ask for, as one configuration.
 
-Later wins: the defaults of a backbone or a configuration file, then options, then ``--set``. With ``--resume`` the
-run's own file is what the others change.
+Later wins: the defaults of a backbone or a configuration file, then options, then those under ``set``. With ``resume``
+the run's own file is what the others change.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qgait.commands.output import notes
 from qgait.errors import QgaitError
 
 if TYPE_CHECKING:
@@ -37,8 +36,11 @@ FLOAT_ONLY = ("optimizer", "milestones")  # options; quantized training has SGD 
 FLOAT_KEYS = ("iterations", "optimizer", "schedule", "precision")
 
 
-def configure(out: Path, options: Mapping[str, Any]) -> Configuration:
-    """The configuration of a run in ``out``; ``options`` by name, None where they were not given."""
+def configure(out: Path, options: Mapping[str, Any], note: Callable[[str], None]) -> Configuration:
+    """The configuration of a run in ``out``; ``options`` by name, None where they were not given.
+
+    ``note`` is told in a sentence what is not done as it was asked for.
+    """
     from qgait.training.configuration import CONFIG, typed
     from qgait.training.distributed import from_first
 
@@ -51,7 +53,7 @@ def configure(out: Path, options: Mapping[str, Any]) -> Configuration:
     resumes = given.pop("resume", False)
     if resumes:
         if "config" in given:
-            raise QgaitError("--config is for a new run.", f"leave it out; --resume reads {out / CONFIG}.")
+            raise QgaitError("`config` is for a new run.", f"leave it out; `resume` reads {out / CONFIG}.")
         start = from_first(lambda: _begun(out))
     else:
         start = _start(given, said)
@@ -60,21 +62,21 @@ def configure(out: Path, options: Mapping[str, Any]) -> Configuration:
     whole = start.changed(_changes(given, asked["bits"] is not None), TYPED).changed(said, TYPED)
     if given.get("model", whole.model) != whole.model:
         problem = f"The configuration is of {whole.model}, not of {given['model']}."
-        raise QgaitError(problem, "leave --model out, or name another configuration.")
+        raise QgaitError(problem, "leave `model` out, or name another configuration.")
     if resumes and (whole.bits, whole.model) != (start.bits, start.model):
         was, now = (f"{c.model} at {c.bits or 'float'}" for c in (start, whole))
         raise QgaitError(
-            f"The run in {out} is of {was}, not of {now}.", "give the same --bits and --model, or neither."
+            f"The run in {out} is of {was}, not of {now}.", "give the same `bits` and `model`, or neither."
         )
     if resumes and whole.data.binary != start.data.binary:
         was = "with" if start.data.binary else "without"
         raise QgaitError(f"The run in {out} was begun {was} thresholded silhouettes.", "leave data.binary as it was.")
     if whole.data.path is None:
-        raise QgaitError("No data were named.", "name their folder with --data.")
+        raise QgaitError("No data were named.", "name their folder: `data`.")
     whole = _absolute(whole)
     if whole.device == "cpu" and whole.settings.precision == "float16" and "precision" not in {*given, *said}:
         if whole.bits is None and "config" in given:
-            notes.print("float16 needs a GPU: this run is in float32.")
+            note("float16 needs a GPU: this run is in float32.")
         whole = whole.changed({"precision": "float32"}, TYPED)
     return whole
 
@@ -84,7 +86,7 @@ def _begun(out: Path) -> Configuration:
     from qgait.training.configuration import CONFIG, read
 
     if not (out / CONFIG).is_file():
-        raise QgaitError(f"There is no run in {out}.", "check --out, or leave --resume out.")
+        raise QgaitError(f"There is no run in {out}.", "check `out`, or leave `resume` out.")
     return read(out / CONFIG)
 
 
@@ -113,20 +115,20 @@ def _check_kind(asked: Mapping[str, Any], given: Mapping[str, Any], said: Mappin
     """Refuses what the kind of training, float or quantized, has no use for."""
     if asked["bits"] is None:
         if "quantized" in said:
-            raise QgaitError("The keys of quantized are for training at --bits.", "leave them out, or give --bits.")
+            raise QgaitError("The keys of quantized are for training at `bits`.", "leave them out, or give `bits`.")
         return
     if asked["init"] is None:
-        raise QgaitError("Training at --bits starts from a float network.", "name its checkpoint with --init.")
+        raise QgaitError("Training at `bits` starts from a float network.", "name its checkpoint: `init`.")
     for name in FLOAT_ONLY:
         if name in given:
-            raise QgaitError(f"--{name} is for float training.", "leave it out, or leave --bits out.")
+            raise QgaitError(f"`{name}` is for float training.", "leave it out, or leave `bits` out.")
     for key in FLOAT_KEYS:
         if key in said:
-            raise QgaitError(f"{key} is for float training.", "set a key of quantized, or leave --bits out.")
+            raise QgaitError(f"{key} is for float training.", "set a key of quantized, or leave `bits` out.")
 
 
 def _changes(given: Mapping[str, Any], quantized: bool) -> dict[str, Any]:
-    """What the options other than --set say, as a mapping."""
+    """What the options other than ``set`` say, as a mapping."""
     from qgait.training.configuration import merged
 
     found: dict[str, Any] = {}

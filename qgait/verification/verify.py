@@ -1,0 +1,48 @@
+"""The whole proof of one network: every runtime that is asked for against simulated quantization."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qgait.export.graph import Graph
+from qgait.progress import Progress, untold
+from qgait.verification.by_name import check_names, open_runtimes
+from qgait.verification.parity import Clip, Parity, RuntimeResult, compare, compare_fake, expected_codes
+
+if TYPE_CHECKING:
+    from qgait.quantizers.simulated import SimulatedNetwork
+
+DEFAULT_RUNTIMES = ("reference", "ort", "host", "arm")
+FRAMES = 12  # of a sequence unless others are asked for: half a gait cycle; a difference shows in the first few
+
+
+def verify(
+    graph: Graph,
+    network: SimulatedNetwork,
+    clips: Sequence[Clip],
+    runtimes: Sequence[str] = DEFAULT_RUNTIMES,
+    onnx: Path | None = None,
+    progress: Progress = untold,
+) -> Parity:
+    """Compares every code of every embedding of ``clips`` uint8 [frames, H, W].
+
+    ``onnx`` is the file that ``graph`` was read from; without it ONNX Runtime gets one that is written for it.
+    QgaitError for an unknown runtime and for a network of another shape, ParityError when the codes do not vary.
+    """
+    check_names(runtimes)
+    expected = expected_codes(graph, clips, progress)
+    fake = compare_fake(network, graph, clips, expected, progress)
+    results: dict[str, RuntimeResult] = {}
+    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
+        if onnx is None and "ort" in runtimes:
+            from qgait.export.onnx.writer import write
+
+            onnx = Path(folder) / "model.onnx"
+            write(graph, onnx)
+        for runtime in open_runtimes(runtimes, onnx or Path(folder), graph, progress):
+            results[runtime.label] = compare(runtime, graph, clips, expected, progress)
+            runtime.close()
+    return Parity(len(clips), sum(codes.size for codes in expected), fake, results)
