@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ CANDIDATES = 8  # sequences of --data that are looked at
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle, a folder.")
 @click.option("--data", type=click.Path(path_type=Path), help="Silhouettes for the self-test; else synthetic walkers.")
 @click.option("--trace", is_flag=True, help="Also build debug/gait-trace, which writes down every kernel's result.")
+@click.option("--prefix", default="gait", show_default=True, help="Of files and C names: several fit into one program.")
 @npu_options
 @click.option("--flash", metavar="BYTES", help="Cortex-M: the most that code and weights may take, as 4M.")
 @click.option("--ram", metavar="BYTES", help="Cortex-M: the most that the arena may take, as 512k.")
@@ -41,19 +41,21 @@ def compile_(
     out: Path,
     data: Path | None,
     trace: bool,
+    prefix: str,
     npu: NpuOptions,
     flash: str | None,
     ram: str | None,
     json_file: Path | None,
 ) -> None:
     """Compile MODEL.onnx for a processor and run the bundle's self-test where this machine can."""
-    from qgait.compiler.bundle import check_replaceable
+    from qgait.compiler.bundle import check_replaceable, write
     from qgait.export.onnx.reader import read
-    from qgait.runtime.bundle import Bundle
+    from qgait.runtime.bundle_names import names_for
     from qgait.targets.accelerators import find_npu
     from qgait.targets.parts import share, with_memory
     from qgait.targets.processors import find
 
+    names_for(prefix)
     accelerator = find_npu(target)
     if accelerator is not None:
         if flash is not None or ram is not None:
@@ -63,7 +65,7 @@ def compile_(
         graph = read(onnx)
         with progress() as report:
             clips = _selftest_clips(graph, data, report)
-            made = compile_npu(graph, accelerator, vela, core, npu, out, clips, report)
+            made = compile_npu(graph, accelerator, vela, core, npu, out, clips, report, prefix)
         write_json(json_file, show(*made, out))
         return
     processor = with_memory(find(target), flash, ram)
@@ -72,7 +74,7 @@ def compile_(
     graph = read(onnx)
     with progress() as report:
         clips = _selftest_clips(graph, data, report)
-        bundle = Bundle.write(graph, processor, out, clips, trace, report)
+        bundle = write(graph, processor, out, clips, trace, report, prefix)
     for line in bundle.manifest["notes"]:
         console.print(line, style="dim", markup=False)
     said, stack = _selftest(bundle)
@@ -117,15 +119,16 @@ def _selftest(bundle: Bundle) -> tuple[str, int | None]:
 
     The reason is printed when it cannot run here, ParityError is raised if it fails.
     """
-    from qgait.runtime.compiled import selftest, start
+    from qgait.runtime.programs import start
+    from qgait.runtime.selftest import selftest
 
     try:
-        emulator = start(bundle)
+        start(bundle)
     except QgaitError as error:
         notes.print(f"The self-test was not run: {error.problem} Fix: {error.fix}", style="bold yellow", markup=False)
         return "not run", None
-    stack = re.search(r"^stack: (\d+) bytes$", selftest(bundle), re.MULTILINE)
-    return "passed under QEMU" if emulator else "passed", None if stack is None else int(stack[1])
+    passed = selftest(bundle)
+    return "passed under QEMU" if passed.emulated else "passed", passed.stack_bytes
 
 
 def selftest_lengths(graph: Graph) -> tuple[int, int]:

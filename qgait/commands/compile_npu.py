@@ -53,6 +53,7 @@ def compile_npu(
     out: Path,
     clips: list[NDArray[np.uint8]],
     report: Report,
+    prefix: str,
 ) -> tuple[NpuPlan, Bundle, Proof]:
     """Cuts, compiles, writes the bundle ``out`` and proves what can be proved here."""
     from qgait.compiler.npu.bundle import write
@@ -60,7 +61,7 @@ def compile_npu(
     from qgait.verification.proof import prove
 
     made = plan(graph, accelerator, core, vela, options.sram_bytes, not options.no_host_fallback, report)
-    bundle = write(made, out, clips, report)
+    bundle = write(made, out, clips, report, prefix)
     return made, bundle, prove(bundle, made, report)
 
 

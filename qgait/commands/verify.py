@@ -51,9 +51,9 @@ def verify(
         expected = expected_codes(graph, clips, report)
         fake = compare_fake(network, graph, clips, expected, report)
         results: dict[str, RuntimeResult] = {}
-        for runtime in open_runtimes(names, onnx, graph, report):
-            results[runtime.label] = compare(runtime, graph, clips, expected)
-            runtime.close()
+        with open_runtimes(names, onnx, graph, report) as opened:
+            for runtime in opened:
+                results[runtime.label] = compare(runtime, graph, clips, expected)
     parity = Parity(len(clips), sum(code.size for code in expected), fake, merged(results))
     rows = [
         _fake_row("fake, float32", fake.mismatches, fake, parity.codes),

@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 
 import qgait
-from qgait.compiler.memory_plan import HEADER_BYTES, MemoryPlan
+from qgait.compiler.assembly import Assembly
+from qgait.compiler.memory_plan import HEADER_BYTES
 from qgait.compiler.npu.call import NpuCall
-from qgait.compiler.tvm.program import Program, Step
+from qgait.compiler.tvm.program import Step
 from qgait.export.timing import macs_of_frame
-from qgait.runtime.bundle import FORMAT, VERSION
+from qgait.runtime.bundle_manifest import FORMAT, VERSION
 
 
-def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: list[int]) -> dict[str, Any]:
+def manifest(assembly: Assembly, flash: int, selftest_frames: list[int]) -> dict[str, Any]:
     """Everything but the NPU's segments, the list of files and the checksum."""
+    program, memory = assembly.program, assembly.memory
     graph, target = program.graph, program.target
     embedding = graph.tensors[graph.output]
     return {
         "format": FORMAT,
         "version": VERSION,
+        "prefix": assembly.prefix,
         "model": graph.model,
         "bits": graph.bits,
         "target": asdict(target),
@@ -36,9 +39,9 @@ def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: 
         },
         "macs": {"frame": macs_of_frame(graph), "embedding": graph.macs()[1]},
         "timing": {
-            "min_frames": memory.schedule.min_frames,
-            "delay": memory.schedule.delay,
-            "stride": memory.schedule.stride,
+            "min_frames": program.schedule.min_frames,
+            "delay": program.schedule.delay,
+            "stride": program.schedule.stride,
         },
         "memory": {
             "arena_bytes": memory.arena_bytes,
@@ -46,7 +49,7 @@ def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: 
             "header_bytes": HEADER_BYTES,
             "state_bytes": memory.state_bytes,
             "state": list(memory.state),
-            "rings": memory.schedule.rings,
+            "rings": program.schedule.rings,
             "tensors": {
                 name: {"offset": offset, "shape": list(graph.tensors[name].shape)}
                 for name, offset in memory.tensors.items()

@@ -47,7 +47,6 @@ class MemoryPlan:
     state: tuple[str, ...]
     state_end: int
     size: int
-    schedule: Schedule
     rings: dict[str, int]
     frames_at: int
     kept_at: int
@@ -113,7 +112,7 @@ def plan(program: Program) -> MemoryPlan:
     Frame and clip steps never run at the same time and pass nothing but the running maxima on, so both use the
     same bytes behind what is kept.
     """
-    times = schedule(program.graph)
+    times = program.schedule
     tensors, kept_at, state_end = _kept(program.graph, times)
     state = tuple(name for name in tensors if name not in times.rings)
     rings = {name: aligned(program.graph.tensors[name].size) for name in times.rings}
@@ -131,7 +130,7 @@ def plan(program: Program) -> MemoryPlan:
         size = max(size, shared + used)
     for name, view in program.views.items():
         tensors[name] = (scratch if view.base in scratch else tensors)[view.base] + view.offset
-    return MemoryPlan(tensors, scratch, state, state_end, size, times, rings, HEADER_BYTES, kept_at, copy)
+    return MemoryPlan(tensors, scratch, state, state_end, size, rings, HEADER_BYTES, kept_at, copy)
 
 
 def state_bytes(graph: Graph) -> int:

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qgait.errors import ParityError, QgaitError
-from qgait.runtime import qemu
-from qgait.runtime import ssh as remote
+from qgait.runtime import qemu, ssh
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import first_difference, invocation, reason, selftest, start
+from qgait.runtime.programs import invocation, reason, start
+from qgait.runtime.selftest import first_difference, selftest
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def bench(bundle: Bundle, device: str = "local", options: Sequence[str] = ()) ->
     if device == "local":
         return _timed(bundle, device, _local(bundle, options))
     if device == "qemu":
+        if options:
+            raise QgaitError(f"Under QEMU instructions are counted, and {options[0]} is for times.", "leave it out.")
         return _emulated(bundle)
     if device.startswith("ssh://"):
         if bundle.target.board is not None:
@@ -57,7 +59,7 @@ def bench(bundle: Bundle, device: str = "local", options: Sequence[str] = ()) ->
                 f"A {bundle.target.name} has no operating system to log in to.",
                 f"run {bundle.gait_run.name} bench in a debugger with semihosting, or use --device qemu.",
             )
-        return _timed(bundle, device, remote.bench(bundle, device, options))
+        return _timed(bundle, device, parse(ssh.bench(bundle, device, options)))
     raise QgaitError(f"There is no device '{device}'.", "use local, qemu or ssh://user@host.")
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from compiled_bundles import bundle, clips, graph
 
+from qgait.compiler.bundle import write
 from qgait.errors import QgaitError
-from qgait.runtime.bundle import Bundle
 from qgait.targets.parts import PARTS, amount, check, share, with_memory
 from qgait.targets.processors import all_targets, find
 
@@ -47,7 +47,7 @@ def test_a_network_that_does_not_fit_is_refused_with_the_sums(tmp_path: Path) ->
     flash, arena = memory["flash_bytes"], memory["arena_bytes"]
     small = with_memory(find("cortex-m33"), str(flash), str(arena - 1))
     with pytest.raises(QgaitError, match=re.escape(f"needs {arena:,} bytes of RAM for the arena, 1 more")) as caught:
-        Bundle.write(graph("tiny"), small, tmp_path / "bundle", clips(graph("tiny"), 2, 3))
+        write(graph("tiny"), small, tmp_path / "bundle", clips(graph("tiny"), 2, 3))
     assert f"in all it needs {flash:,} of flash and {arena:,} of RAM" in caught.value.problem
     assert "--ram" in caught.value.fix and list(tmp_path.iterdir()) == []
     check(replace(small, ram_bytes=arena), flash, arena)

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qgait.compiler.glue.library import DEVICE
+from qgait.compiler.device import DEVICE
 from qgait.compiler.npu.call import FAST, SCRATCH, WEIGHTS, driver
 from qgait.compiler.npu.partition import staying
 from qgait.compiler.npu.plan import NpuPlan
 from qgait.export.graph import Graph
 from qgait.export.schedule import output_tensor
 from qgait.export.segments import Segment
-from qgait.export.timing import series
+from qgait.export.timing import Series, series
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.ethosu.segment import CompiledSegment, Figures, LayerFigures, Port
 
@@ -30,12 +30,15 @@ def write_segments(plan: NpuPlan, folder: Path) -> dict[str, Any]:
         contents = (plan.tosa[name], plan.tflite[name], compiled.command_stream, compiled.weights)
         for form, content in zip(FORMS, contents, strict=True):
             (folder / _file(name, form)).write_bytes(content)
-    first = next(iter(plan.compiled.values()))
+    first, times = next(iter(plan.compiled.values())), series(plan.graph)
     return {
         "accelerator": plan.accelerator.name,
         "system_config": first.system_config,
         "memory_mode": first.memory_mode,
-        "segments": [_facts(plan.graph, segment, plan.compiled[segment.name]) for segment in plan.partition.segments],
+        "segments": [
+            _facts(plan.graph, segment, plan.compiled[segment.name], times.get(output_tensor(segment.ops[0])))
+            for segment in plan.partition.segments
+        ],
         "host": [
             {"operator": op.name, "kind": type(op).__name__, "reason": why.reason, "fix": why.fix}
             for op, why in staying(plan.graph, plan.partition)
@@ -57,8 +60,7 @@ def _file(segment: str, form: str) -> str:
     return f"npu/{segment}.{form}"
 
 
-def _facts(graph: Graph, segment: Segment, compiled: CompiledSegment) -> dict[str, Any]:
-    runs = series(graph).get(output_tensor(segment.ops[0]))
+def _facts(graph: Graph, segment: Segment, compiled: CompiledSegment, runs: Series | None) -> dict[str, Any]:
     ports = {
         what: [{"name": port.name, "shape": list(port.shape), "offset": port.offset} for port in listed]
         for what, listed in (("inputs", compiled.inputs), ("outputs", compiled.outputs))

@@ -1,10 +1,10 @@
 """Cuts the integer graph into segments for the NPU and operators for the host core.
 
 Operators may share a segment when they run at the same moments: in the same steps of a stream, or once an embedding.
-Every operator has a *level*: 0 where nothing is in front of it, that of its inputs where they are of its own kind
-(same place, same moments), one more where they are not. What has one level, place and moments is one segment. Levels
+Every operator has a *depth*: 0 where nothing is in front of it, that of its inputs where they are of its own kind
+(same place, same moments), one more where they are not. What has one depth, place and moments is one segment. Depths
 never fall from an input to its reader and rise wherever one unit hands over to another, so units in the order of their
-levels find their inputs made, and no two segments wait for each other.
+depths find their inputs made, and no two segments wait for each other.
 """
 
 from __future__ import annotations
@@ -68,13 +68,14 @@ def partition(
         host |= {op.name: MAXIMUM for op in graph.ops if isinstance(op, FrameMax)}
     if head == "host":
         host = {op.name: HEAD for op in graph.clip_ops()} | host
+    times = series(graph)
     while True:
-        frame = _units(graph, list(graph.frame_ops()), host, "frame")
+        frame = _units(graph, list(graph.frame_ops()), host, times, "frame")
         alone = [op.name for unit in frame if isinstance(unit, Segment) and _idle(graph, unit) for op in unit.ops]
         if not alone:
             break
         host |= dict.fromkeys(alone, ALONE)
-    clip = _units(graph, list(graph.clip_ops()), host, "head")
+    clip = _units(graph, list(graph.clip_ops()), host, times, "head")
     made = Partition(frame, clip, host)
     _check(graph, made)
     return made
@@ -84,18 +85,19 @@ def _idle(graph: Graph, segment: Segment) -> bool:
     return not any(graph.macs_of(op) for op in segment.ops)
 
 
-def _units(graph: Graph, ops: list[Op], host: Mapping[str, Stay], name: str) -> tuple[Unit, ...]:
+def _units(
+    graph: Graph, ops: list[Op], host: Mapping[str, Stay], times: Mapping[str, Series], name: str
+) -> tuple[Unit, ...]:
     """The operators of one phase as segments and single operators, in an order in which they can run."""
-    times = series(graph)
     kinds: dict[str, tuple[Place, Series | None]] = {}
-    levels: dict[str, int] = {}
+    depths: dict[str, int] = {}
     groups: dict[tuple[int, Place, Series | None], list[Op]] = {}
     for op in ops:
         place: Place = "host" if op.name in host else "npu"
         kind = (place, times.get(output_tensor(op)))
-        above = [levels[source] + (kinds[source] != kind) for source in op.inputs if source in levels]
-        kinds[op.output], levels[op.output] = kind, max(above, default=0)
-        groups.setdefault((levels[op.output], *kind), []).append(op)
+        above = [depths[source] + (kinds[source] != kind) for source in op.inputs if source in depths]
+        kinds[op.output], depths[op.output] = kind, max(above, default=0)
+        groups.setdefault((depths[op.output], *kind), []).append(op)
     units: list[Unit] = []
     for (_, where, _), members in sorted(groups.items(), key=lambda group: group[0][0]):
         if where == "npu":
