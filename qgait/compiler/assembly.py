@@ -37,8 +37,8 @@ def assemble(
 ) -> Assembly:
     """Compiles ``graph`` for ``target``; ``calls`` are the runs of an NPU that computes a part of it. Needs TVM.
 
-    Every global symbol begins with ``prefix``, or for the default one with ``gait`` or ``qgait``. ``done`` is called
-    when the kernels are lowered, and when they are compiled.
+    Every global symbol begins with ``prefix`` (for the default one, kernels with ``qgait``), but for two weak ones of
+    TVM. ``done`` is called when the kernels are lowered, and when they are compiled.
     """
     from qgait.compiler.tvm import emit, lowering
 

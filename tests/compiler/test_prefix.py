@@ -115,11 +115,14 @@ def test_one_program_has_two_networks(target: str, tmp_path: Path) -> None:
 
 
 def defined(made: Bundle, folder: Path) -> set[str]:
-    """Global symbols of a bundle's archive."""
+    """Global symbols of a bundle's archive; TVM adds two weak ones, of which a linker takes any."""
     folder.mkdir()
     subprocess.run([*zig_command(), "ar", "x", str(made.path / made.names.archive)], cwd=folder, check=True)
     symbols = [symbol for file in folder.glob("*.o") for symbol in elf.symbols(file.read_bytes())]
-    return {symbol.name for symbol in symbols if symbol.defined and symbol.is_global}
+    return {symbol.name for symbol in symbols if symbol.defined and symbol.is_global} - {
+        "__extendhfsf2",
+        "__truncsfhf2",
+    }
 
 
 @pytest.mark.parametrize("target", ["host", "cortex-m33"])
