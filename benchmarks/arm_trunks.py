@@ -22,6 +22,7 @@ from peer_models import float_trunk, int8_trunk
 
 from qgait.calibration.calibrate import calibrate
 from qgait.commands.output import table
+from qgait.compiler.bundle import write
 from qgait.data.walkers.dataset import sequence
 from qgait.errors import QgaitError
 from qgait.export.folding import fold
@@ -93,7 +94,7 @@ def measure(name: str, clip: np.ndarray, with_peers: bool) -> list[tuple[str, ..
         folder = Path(work)
         files = peer_files(layers, clip, folder) if with_peers else {}
         for cpu, target, peers in CASES:
-            Bundle.write(graph, find(target), folder / target, [clip[:2], clip[:3]])
+            write(graph, find(target), folder / target, [clip[:2], clip[:3]])
             facts = bench(Bundle.open(folder / target), "qemu")
             macs, ours = facts.macs_per_frame, facts.instructions_per_frame
             counts = {f"qgait ({target})": (ours, "all codes")}

@@ -26,6 +26,7 @@ from peer_models import float_trunk, int8_trunk
 
 from qgait.calibration.calibrate import calibrate
 from qgait.commands.output import table
+from qgait.compiler.bundle import write
 from qgait.data.walkers.dataset import sequence
 from qgait.export.folding import fold
 from qgait.models.backbone import describe
@@ -50,7 +51,7 @@ def runners(name: str, clip: np.ndarray, folder: Path) -> dict[str, Callable[[np
     float_trunk(layers, folder / "float.onnx")
     int8_trunk(folder / "float.onnx", folder / "int8.onnx", clip[:8])
     network, _ = calibrate(name, layers, [clip, clip[::-1]], Recipe.parse("w8a8"))
-    Bundle.write(fold(network), find("host"), folder / "bundle", [clip[:2], clip[:3]])
+    write(fold(network), find("host"), folder / "bundle", [clip[:2], clip[:3]])
     stream = Stream(Bundle.open(folder / "bundle"))
     single, quantized = ort_session(folder / "float.onnx"), ort_session(folder / "int8.onnx")
 

@@ -97,9 +97,9 @@ def differing(model: Backbone, bits: str, clips: list[Clip], runtimes: list[str]
         expected = expected_codes(graph, clips, report)
         fake = compare_fake(network, graph, clips, expected, report)
         results = {}
-        for runtime in open_runtimes(runtimes, onnx, graph, report):
-            results[runtime.label] = compare(runtime, graph, clips, expected)
-            runtime.close()
+        with open_runtimes(runtimes, onnx, graph, report) as opened:
+            for runtime in opened:
+                results[runtime.label] = compare(runtime, graph, clips, expected)
     for label, result in results.items():
         if result.mismatches:
             print(f"{label}: the first layer that differs is {result.first_layer}", file=sys.stderr)

@@ -7,10 +7,12 @@ Importing this, and running a bundle, needs numpy alone: everything is imported 
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from qgait.version import __version__
+
 __all__ = [
     "ParityError",
     "QgaitError",
+    "__version__",
     "align",
     "calibrate",
     "compile",

@@ -10,7 +10,6 @@ import sys
 
 import click
 
-from qgait import __version__
 from qgait.commands.bench import bench
 from qgait.commands.calibrate import calibrate
 from qgait.commands.compile import compile_
@@ -25,6 +24,7 @@ from qgait.commands.train import train
 from qgait.commands.verify import verify
 from qgait.errors import ParityError, QgaitError
 from qgait.extras import install
+from qgait.version import __version__
 
 _OPERATING_SYSTEM = {
     errno.ENOSPC: "free some space or write somewhere else",

@@ -13,8 +13,11 @@ import numpy as np
 from example_graphs import gaitbase_graph, gaitset_graph, parts_graph, silhouettes, temporal_graph, tiny_graph
 from numpy.typing import NDArray
 
+from qgait.compiler.bundle import write
 from qgait.export.graph import Graph
-from qgait.runtime.bundle import MANIFEST, Bundle, read_manifest, sign
+from qgait.runtime.bundle import Bundle
+from qgait.runtime.bundle_manifest import MANIFEST, read_manifest, sign
+from qgait.runtime.bundle_names import DEFAULT_PREFIX
 from qgait.targets.processors import find
 
 GRAPHS: dict[str, Callable[[], Graph]] = {
@@ -46,10 +49,10 @@ def folder() -> Path:
 
 
 @cache
-def bundle(name: str, target: str, trace: bool = False) -> Bundle:
+def bundle(name: str, target: str, trace: bool = False, prefix: str = DEFAULT_PREFIX) -> Bundle:
     """The example graph ``name`` for ``target``; not to be changed."""
-    out = folder() / f"{name}-{target}-{trace}"
-    return Bundle.write(graph(name), find(target), out, clips(graph(name), 2, 3), trace)
+    out = folder() / f"{name}-{target}-{trace}-{prefix}"
+    return write(graph(name), find(target), out, clips(graph(name), 2, 3), trace, prefix=prefix)
 
 
 def broken(of: Bundle, out: Path, file: str, change: Callable[[bytes], bytes], resign: bool) -> Path:

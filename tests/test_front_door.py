@@ -82,7 +82,7 @@ def test_a_model_file_is_loaded_as_what_it_is(model: SimulatedNetwork, tmp_path:
 def test_the_file_is_the_graph_and_tells_what_it_is(graph: Graph, tmp_path: Path) -> None:
     made = qgait.write_onnx(graph, tmp_path / "model.onnx")
     assert made.file_bytes == made.path.stat().st_size and made.embedding == (62, 20)
-    assert made.macs_per_frame == graph.macs()[0]
+    assert made.macs_per_frame == graph.frame_macs
     again = qgait.read_onnx(str(tmp_path / "model.onnx"))
     assert [op.name for op in again.ops] == [op.name for op in graph.ops]
     with pytest.raises(qgait.QgaitError, match=r"gone/model\.onnx"):

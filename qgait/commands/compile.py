@@ -11,6 +11,7 @@ from qgait.commands.compile_npu import show_npu
 from qgait.commands.npu_options import npu_options
 from qgait.commands.output import console, notes, progress, table, write_json
 from qgait.commands.output_file import json_option
+from qgait.errors import QgaitError
 
 if TYPE_CHECKING:
     from qgait.verification.proven_bundle import ForProcessor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle, a folder.")
 @click.option("--data", type=click.Path(path_type=Path), help="Silhouettes for the self-test; else synthetic walkers.")
 @click.option("--trace", is_flag=True, help="Also build debug/gait-trace, which writes down every kernel's result.")
+@click.option("--prefix", default="gait", show_default=True, help="Of files and C names: several fit into one program.")
 @npu_options
 @click.option("--flash", metavar="BYTES", help="Cortex-M: the most that code and weights may take, as 4M.")
 @click.option("--ram", metavar="BYTES", help="Cortex-M: the most that the arena may take, as 512k.")
@@ -52,13 +54,15 @@ def show(made: ForProcessor, out: Path) -> dict[str, Any]:
     """Prints the table; answers the same facts for ``--json``."""
     from qgait.targets.memory import kib, share
 
-    bundle, selftest = made.bundle, made.selftest
-    processor, stack = bundle.target, selftest.stack_bytes
+    bundle, processor = made.bundle, made.bundle.target
+    said, stack = "not run", None
+    if isinstance(made.selftest, QgaitError):
+        why = made.selftest
+        notes.print(f"The self-test was not run: {why.problem} Fix: {why.fix}", style="bold yellow", markup=False)
+    else:
+        said, stack = str(made.selftest), made.selftest.stack_bytes
     for line in bundle.manifest["notes"]:
         console.print(line, style="dim", markup=False)
-    if selftest.why_not is not None:
-        why = selftest.why_not
-        notes.print(f"The self-test was not run: {why.problem} Fix: {why.fix}", style="bold yellow", markup=False)
     facts = {
         "target": processor.name,
         "model": bundle.model,
@@ -70,14 +74,14 @@ def show(made: ForProcessor, out: Path) -> dict[str, Any]:
         "state_bytes": bundle.manifest["memory"]["state_bytes"],
         "macs_per_frame": bundle.manifest["macs"]["frame"],
         "macs_per_embedding": bundle.manifest["macs"]["embedding"],
-        "selftest": str(selftest),
+        "selftest": said,
     }
     if processor.bare_metal:
         facts |= {
             "part": processor.part,
             "flash_bytes": processor.flash_bytes,
             "ram_bytes": processor.ram_bytes,
-            "stack_bytes": selftest.stack_bytes,
+            "stack_bytes": stack,
         }
     rows = [
         ("processor", processor.description),

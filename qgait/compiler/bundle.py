@@ -1,8 +1,9 @@
-"""Compiling a graph into a bundle folder: lower, plan the memory, link, add the self-test, sign, move into place."""
+"""Compiling a graph into a bundle folder: assemble, link, add the self-test, sign, move into place."""
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,17 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.compiler.glue.library import glue
+from qgait.compiler.assembly import Assembly, assemble
+from qgait.compiler.device import c_source
+from qgait.compiler.glue.calls import plain
 from qgait.compiler.link import Linker
 from qgait.compiler.manifest import manifest
-from qgait.compiler.memory_plan import plan
-from qgait.compiler.tvm.program import Program
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
-from qgait.runtime.bundle import MANIFEST, TRACER, Bundle, program_name, read_manifest, sign
+from qgait.runtime.bundle import Bundle
+from qgait.runtime.bundle_manifest import MANIFEST, read_manifest, sign
+from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names, names_for
 from qgait.runtime.reference import Reference
 from qgait.targets import fit
 from qgait.targets.processors import Target
+from qgait.version import __version__
 
 Clips = Sequence[NDArray[np.uint8]]
 Report = Callable[[str, int, int], None]
@@ -31,28 +35,43 @@ HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c")
 STEPS = 4  # lowered, compiled, linked, self-test written
 
 
-def write(graph: Graph, target: Target, out: Path, clips: Clips, trace: bool, progress: Report | None) -> Bundle:
-    """See `Bundle.write`."""
-    steps = iter(range(1, STEPS + 1))
+def write(
+    graph: Graph,
+    target: Target,
+    out: str | os.PathLike[str],
+    selftest_clips: Clips,
+    trace: bool = False,
+    progress: Report | None = None,
+    prefix: str = DEFAULT_PREFIX,
+) -> Bundle:
+    """Compiles ``graph`` for ``target`` into the folder ``out``; needs TVM and zig.
+
+    ``selftest_clips``: at least two clips uint8 [frames, H, W] of different length; the numpy reference makes
+    their expected codes. ``trace`` adds debug/gait-trace, which `Compiled.trace` needs.
+    ``progress(what, done, total)`` is told every step. Files, C functions and constants begin with ``prefix``, so that
+    one program can link several bundles. An older bundle at ``out`` is replaced, anything else there is refused;
+    nothing half-written stays behind.
+    """
+    say = steps(f"compiling for {target.name}", progress)
+    names_for(prefix)
+    check_replaceable(Path(out))
+    check_selftest(graph, selftest_clips)
+    return write_assembly(assemble(graph, target, (), prefix, say), Path(out), selftest_clips, trace, say)
+
+
+def steps(what: str, progress: Report | None) -> Callable[[], None]:
+    """Tells ``progress`` one step of writing a bundle after the other."""
+    numbers = iter(range(1, STEPS + 1))
 
     def say() -> None:
         if progress is not None:
-            progress(f"compiling for {target.name}", next(steps), STEPS)
+            progress(what, next(numbers), STEPS)
 
-    check_replaceable(out)
-    check_selftest(graph, clips)
-    from qgait.compiler.tvm import emit, lowering
-
-    program = lowering.lower(graph, target)
-    say()
-    kernels = emit.emit_object(program.kernels, target)
-    say()
-    return write_program(program, kernels, out, clips, trace, say)
+    return say
 
 
-def write_program(
-    program: Program,
-    kernels: bytes,
+def write_assembly(
+    assembly: Assembly,
     out: Path,
     clips: Clips,
     trace: bool,
@@ -60,35 +79,41 @@ def write_program(
     npu: Callable[[Path], dict[str, Any]] | None = None,
     harness: Sequence[str] = HARNESS,
 ) -> Bundle:
-    """The part of `write` behind the compiler: ``kernels`` is the object file with the functions of ``program``.
+    """The part of `write` behind the compiler.
 
     Beside an NPU ``npu(folder)`` writes what belongs to the NPU and answers what the manifest says of it. ``harness``
     are the C files of gait-run; without any there is no such program.
     """
-    memory = plan(program)
-    sources = glue(program, memory)
+    program, names = assembly.program, Names(assembly.prefix)
     with _new_folder(out) as folder:
         with tempfile.TemporaryDirectory(prefix="qgait-") as work:
-            linker = Linker(program.target, Path(work))
-            linker.archive(sources, kernels, folder)
+            linker = Linker(program.target, Path(work), assembly.prefix)
+            linker.archive(assembly, folder)
             flash = linker.read_only_bytes()
-            fit.check(program.target, flash, memory.arena_bytes)
+            fit.check(program.target, flash, assembly.memory.arena_bytes)
             beside = {} if npu is None else {"npu": npu(folder)}
             if not program.target.bare_metal and npu is None:
                 linker.shared(folder)
             if harness:
-                linker.program(harness, folder, folder / program_name(program.target))
+                linker.program(harness, folder, folder / names.program(program.target))
             if trace:
                 traced = Path(work) / "traced"
                 traced.mkdir()
-                linker.archive(sources, kernels, traced, trace=True)
-                (folder / TRACER).parent.mkdir()
-                linker.program(["gait_trace.c", "clip_stream.c"], traced, folder / TRACER)
+                linker.archive(assembly, traced, trace=True)
+                (folder / names.tracer).parent.mkdir()
+                linker.program(["gait_trace.c", "clip_stream.c"], traced, folder / names.tracer)
+        (folder / names.pkg_config).write_text(_pkg_config(assembly))
         say()
         _write_selftest(program.graph, clips, folder / "selftest")
         say()
-        sign(folder, manifest(program, memory, flash, [len(clip) for clip in clips]) | beside)
+        sign(folder, manifest(assembly, flash, [len(clip) for clip in clips]) | beside)
     return Bundle.open(out)
+
+
+def _pkg_config(assembly: Assembly) -> str:
+    program = assembly.program
+    title = plain(f"Gait embeddings by {program.graph.model} {program.graph.bits} for the target {program.target_name}")
+    return c_source("gait.pc.in", assembly.prefix, title=title, version=__version__, name=assembly.prefix)
 
 
 def check_selftest(graph: Graph, clips: Clips) -> None:

@@ -11,16 +11,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qgait.compiler.glue.library import DEVICE, Glue
+from qgait.compiler.assembly import Assembly
+from qgait.compiler.device import DEVICE, c_source
 from qgait.errors import QgaitError
+from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names
 from qgait.targets import elf
 from qgait.targets.processor import machine_name, machine_of
 from qgait.targets.processors import Target, microcontroller
 from qgait.targets.qemu_machines import linker_script
 
-API = ("gait_arena_size", "gait_reset", "gait_push", "gait_embedding")
 STAND_IN = "gait_npu_stand_in"
-C_FLAGS = ("-std=gnu23", "-O2", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
+# -g0: line tables would name folders of the machine that compiles, and the sources that they tell of are in no bundle
+C_FLAGS = ("-std=gnu23", "-O2", "-g0", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
 LINUX_FLAGS = ("-fPIC",)
 # every function and constant in a section of its own, which a firmware can place; nothing that an unwinder would need
 BARE_FLAGS = ("-fno-pic", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables")
@@ -29,24 +31,28 @@ NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 
 
 class Linker:
-    """Builds in the folder ``work`` for one target; every call writes one file and raises QgaitError if it cannot."""
+    """Builds in the folder ``work`` for one target; every call writes one file and raises QgaitError if it cannot.
 
-    def __init__(self, target: Target, work: Path) -> None:
+    The same network always gives the same bytes.
+    """
+
+    def __init__(self, target: Target, work: Path, prefix: str = DEFAULT_PREFIX) -> None:
         self.target = target
         self.work = work
+        self.names = Names(prefix)
         self.flags = (*C_FLAGS, *(BARE_FLAGS if target.bare_metal else LINUX_FLAGS))
 
-    def archive(self, glue: Glue, kernels: bytes, out: Path, trace: bool = False) -> None:
-        """Writes gait.h and libgait.a into ``out``; with ``trace`` it calls gait_trace after every kernel."""
-        names = {"gait.h": glue.header, "glue.c": glue.source, "weights.c": glue.weights_source}
-        for name, text in names.items():
+    def archive(self, assembly: Assembly, out: Path, trace: bool = False) -> None:
+        """Writes header and libgait.a into ``out``; with ``trace`` it calls gait_trace after every kernel."""
+        glue = assembly.glue
+        for name, text in {self.names.header: glue.header, **glue.sources}.items():
             (self.work / name).write_text(text)
         (self.work / "weights.bin").write_bytes(glue.weights)
-        (self.work / "kernels.o").write_bytes(kernels)
-        self._compile(self.work / "glue.c", f"-I{DEVICE}", *(["-DGAIT_TRACE"] if trace else []))
-        self._compile(self.work / "weights.c")
-        (out / "gait.h").write_text(glue.header)
-        self._zig("ar", "rcsD", out / "libgait.a", *self._objects())
+        (self.work / "kernels.o").write_bytes(assembly.kernels)
+        self._compile("glue.c", *(["-DGAIT_TRACE"] if trace else []))
+        self._compile("weights.c")
+        (out / self.names.header).write_text(glue.header)
+        self._zig("ar", "rcsD", out / self.names.archive, *self._objects())
 
     def read_only_bytes(self) -> int:
         """Code and weights of the library that the last `archive` wrote."""
@@ -58,33 +64,35 @@ class Linker:
         ``npu`` is a C file of ``device/`` that stands in for an NPU, and also exports how it is told what to do.
         """
         exports = self.work / "exports.map"
-        names = (*API, STAND_IN) if npu else API
+        names = (*self.names.calls, STAND_IN) if npu else self.names.calls
         exports.write_text(f"{{ global: {' '.join(f'{name};' for name in names)} local: *; }};\n")
-        memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
-        flags = ["-shared", "-nostdlib", "-Wl,-z,defs", "-Wl,-soname,libgait.so", f"-Wl,--version-script={exports}"]
-        doubles = [self._compile(DEVICE / npu)] if npu else []
-        self._link(out / "libgait.so", *flags, *self._objects(), *doubles, memory)
+        memory = self._compile(self._source("memory.c"), "-fno-builtin")
+        soname = f"-Wl,-soname,{self.names.shared}"
+        flags = ["-shared", "-nostdlib", "-Wl,-z,defs", soname, f"-Wl,--version-script={exports}"]
+        doubles = [self._compile(self._source(npu))] if npu else []
+        self._link(out / self.names.shared, *flags, *self._objects(), *doubles, memory)
 
     def program(self, sources: Sequence[str], library: Path, out: Path) -> None:
-        """Links C files of ``device/`` with libgait.a into a static executable.
+        """Links C files of ``device/`` with the libgait.a of the folder ``library`` into a static executable.
 
         It has the C library, or without an operating system start-up code and the memory of QEMU's machine.
         """
-        files = [DEVICE / name for name in sources]
+        archive = library / self.names.archive
+        files = [self.work / self._source(name) for name in sources]
         if self.target.bare_metal:
-            self.bare_program(files, [library / "libgait.a"], library, out)
+            self.bare_program(files, [archive], library, out)
             return
-        files.append(DEVICE / "system_posix.c")
-        self._link(out, "-static", *self.flags, f"-I{library.absolute()}", *files, library / "libgait.a")
+        files.append(self.work / self._source("system_posix.c"))
+        self._link(out, "-static", *self.flags, f"-I{library.absolute()}", f"-I{DEVICE}", *files, archive)
         out.chmod(0o755)
 
     def bare_program(self, sources: Sequence[Path], objects: Sequence[Path], headers: Path, out: Path) -> None:
         """Links C files and objects with start-up code, for QEMU's machine without an operating system."""
         script = self.work / "machine.ld"
         script.write_text(linker_script(microcontroller(self.target).machine))
-        files = [*sources, DEVICE / "system_semihosting.c"]
-        compiled = [self._compile(file, f"-I{headers.absolute()}", f"-I{DEVICE}") for file in files]
-        memory = self._compile(DEVICE / "memory.c", "-fno-builtin")
+        files = [*sources, self.work / self._source("system_semihosting.c")]
+        compiled = [self._compile(file, f"-I{headers.absolute()}") for file in files]
+        memory = self._compile(self._source("memory.c"), "-fno-builtin")
         # nothing is paged in here, so the file needs no gaps
         flags = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,-z,max-page-size=64"]
         self._link(out, *flags, *compiled, *objects, memory)
@@ -92,9 +100,14 @@ class Linker:
     def _objects(self) -> list[Path]:
         return [self.work / name for name in ("glue.o", "kernels.o", "weights.o")]
 
-    def _compile(self, source: Path, *flags: str) -> Path:
-        out = self.work / f"{source.stem}.o"
-        self._zig("cc", *self.target.zig_flags, *self.flags, *flags, "-c", source, "-o", out)
+    def _source(self, name: str) -> str:
+        """A file of ``device/``, with the prefix of this library, in the folder ``work``."""
+        (self.work / name).write_text(c_source(name, self.names.prefix))
+        return name
+
+    def _compile(self, source: str | Path, *flags: str) -> Path:
+        out = self.work / f"{Path(source).stem}.o"
+        self._zig("cc", *self.target.zig_flags, *self.flags, f"-I{DEVICE}", *flags, "-c", source, "-o", out)
         return out
 
     def _link(self, out: Path, *arguments: str | Path) -> None:

@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 
-import qgait
-from qgait.compiler.memory_plan import HEADER_BYTES, MemoryPlan
+from qgait.compiler.assembly import Assembly
+from qgait.compiler.memory_plan import HEADER_BYTES
 from qgait.compiler.npu.call import NpuCall
-from qgait.compiler.tvm.program import Program, Step
-from qgait.runtime.bundle import FORMAT, VERSION
+from qgait.compiler.tvm.program import Step
+from qgait.runtime.bundle_manifest import FORMAT, VERSION
+from qgait.version import __version__
 
 
-def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: list[int]) -> dict[str, Any]:
+def manifest(assembly: Assembly, flash: int, selftest_frames: list[int]) -> dict[str, Any]:
     """Everything but the NPU's segments, the list of files and the checksum."""
+    program, memory = assembly.program, assembly.memory
     graph, target = program.graph, program.target
     embedding = graph.tensors[graph.output]
     return {
         "format": FORMAT,
         "version": VERSION,
+        "prefix": assembly.prefix,
         "model": graph.model,
         "bits": graph.bits,
         "target": asdict(target),
@@ -35,9 +38,9 @@ def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: 
         },
         "macs": {"frame": graph.frame_macs, "embedding": graph.clip_macs},
         "timing": {
-            "min_frames": memory.schedule.min_frames,
-            "delay": memory.schedule.delay,
-            "stride": memory.schedule.stride,
+            "min_frames": program.schedule.min_frames,
+            "delay": program.schedule.delay,
+            "stride": program.schedule.stride,
         },
         "memory": {
             "arena_bytes": memory.arena_bytes,
@@ -45,7 +48,7 @@ def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: 
             "header_bytes": HEADER_BYTES,
             "state_bytes": memory.state_bytes,
             "state": list(memory.state),
-            "rings": memory.schedule.rings,
+            "rings": program.schedule.rings,
             "tensors": {
                 name: {"offset": offset, "shape": list(graph.tensors[name].shape)}
                 for name, offset in memory.tensors.items()
@@ -60,7 +63,7 @@ def manifest(program: Program, memory: MemoryPlan, flash: int, selftest_frames: 
         "selftest": {"frames": selftest_frames},
         "metadata": {},
         "versions": {
-            "qgait": qgait.__version__,
+            "qgait": __version__,
             **{name: importlib.metadata.version(name) for name in ("apache-tvm", "ziglang", "numpy")},
         },
     }

@@ -48,7 +48,6 @@ class MemoryPlan:
     state: tuple[str, ...]
     state_end: int
     size: int
-    schedule: Schedule
     rings: dict[str, int]
     frames_at: int
     kept_at: int
@@ -132,7 +131,7 @@ def plan(program: Program) -> MemoryPlan:
         size = max(size, shared + used)
     for name, view in program.views.items():
         tensors[name] = (scratch if view.base in scratch else tensors)[view.base] + view.offset
-    return MemoryPlan(tensors, scratch, state, state_end, size, times, rings, HEADER_BYTES, kept_at, copy)
+    return MemoryPlan(tensors, scratch, state, state_end, size, rings, HEADER_BYTES, kept_at, copy)
 
 
 def state_bytes(graph: Graph) -> int:

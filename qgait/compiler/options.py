@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qgait.errors import QgaitError
+from qgait.runtime.bundle_names import DEFAULT_PREFIX, names_for
 
 if TYPE_CHECKING:
     from qgait.compiler.npu.ethosu.vela import VelaOptions
@@ -18,15 +19,17 @@ FOR_NPU = ("system_config", "memory_mode", "vela_config", "sram", "host")
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """None where the target's own choice holds. Amounts of memory are texts: "4M", "512k" or bytes.
+    """None where the target's own choice holds. Amounts of memory are texts: "4M" (4 MiB), "512k" or bytes.
 
-    ``trace`` adds debug/gait-trace, which writes down every kernel's result; it needs a processor with an operating
-    system, or one that is emulated. For a Cortex-M ``flash`` and ``ram`` bound code and weights, and the arena.
-    For an Ethos-U: ``system_config`` and ``memory_mode`` are names in Vela's vela.ini or in ``vela_config``, ``sram``
-    bounds what a command stream may use, ``host`` is the processor beside it, and without ``host_fallback`` a network
-    that does not run wholly on the NPU is refused.
+    The C functions and files of the bundle begin with ``prefix``, a C identifier. ``trace`` adds debug/gait-trace,
+    which writes down every kernel's result; it needs a processor with an operating system, or one that is emulated.
+    For a Cortex-M ``flash`` and ``ram`` bound code and weights, and the arena. For an Ethos-U: ``system_config`` and
+    ``memory_mode`` are names in Vela's vela.ini or in ``vela_config``, ``sram`` bounds what a command stream may use,
+    ``host`` is the processor beside it, and without ``host_fallback`` a network that does not run wholly on the NPU is
+    refused.
     """
 
+    prefix: str = DEFAULT_PREFIX
     trace: bool = False
     flash: str | None = None
     ram: str | None = None
@@ -42,6 +45,7 @@ class CompileOptions:
         from qgait.compiler.bundle import check_replaceable
         from qgait.targets.accelerators import find_npu
 
+        names_for(self.prefix)
         accelerator = find_npu(target)
         if accelerator is None:
             self.processor(target)

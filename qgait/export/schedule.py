@@ -10,7 +10,7 @@ Frames are pushed one at a time and an embedding may be asked for at any moment;
   clip. They work on a copy of rings and maxima, because pushing may go on.
 - The first ``min_frames - 1`` frames are kept. While there are no more, a clip ends with their repetition.
 
-``qgait.compiler.glue.streaming`` writes the same rules in C.
+``qgait/compiler/device/glue_streams.c.in`` has the same rules in C.
 """
 
 from __future__ import annotations

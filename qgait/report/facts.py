@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from qgait import __version__
+from qgait.version import __version__
 
 PACKAGES = ("numpy", "torch", "safetensors", "onnx", "onnxruntime", "onnxsim", "apache-tvm", "ziglang")
 CONDITIONS = ("nm", "bg", "cl")

@@ -27,8 +27,8 @@ def describe(folder: Path) -> dict[str, Any]:
             for kernel in facts["kernels"]
         ],
         "sizes": {
-            "libgait.so": bundle.size("libgait.so"),
-            "libgait.a": bundle.size("libgait.a"),
+            "libgait.so": bundle.size(bundle.names.shared),
+            "libgait.a": bundle.size(bundle.names.archive),
             "gait-run": bundle.size("gait-run"),
             "arena": facts["memory"]["arena_bytes"],
         },

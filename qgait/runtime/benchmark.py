@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qgait.errors import ParityError, QgaitError
-from qgait.runtime import qemu
-from qgait.runtime import ssh as remote
+from qgait.runtime import qemu, ssh
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import first_difference, invocation, reason, selftest, start
+from qgait.runtime.programs import invocation, reason, start
+from qgait.runtime.selftest import first_difference, selftest
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def bench(bundle: Bundle, device: str = "local", options: Sequence[str] = ()) ->
                 f"A {bundle.target.name} has no operating system to log in to.",
                 f"run {bundle.gait_run.name} bench in a debugger with semihosting, or use `device=qemu`.",
             )
-        return _timed(bundle, device, remote.bench(bundle, device, options))
+        return _timed(bundle, device, parse(ssh.bench(bundle, device, options)))
     raise QgaitError(f"There is no device '{device}'.", "use local, qemu or ssh://user@host.")
 
 

@@ -5,27 +5,18 @@ docs/targets.md describes every file. Opening a bundle needs numpy only.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
+from qgait.runtime.bundle_manifest import AGAIN, file_sha256, read_manifest
+from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names, names_for
 from qgait.targets.processors import Target
-
-if TYPE_CHECKING:
-    from qgait.export.graph import Graph
-
-FORMAT, VERSION = "qgait-bundle", 3
-MANIFEST = "manifest.json"
-TRACER = "debug/gait-trace"
-AGAIN = "compile it again (qgait compile)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +42,15 @@ class Bundle:
                 raise QgaitError(f"{name} in the bundle {folder} was changed: its sha256 is another one.", AGAIN)
         return Bundle(folder, manifest)
 
-    @staticmethod
-    def write(
-        graph: Graph,
-        target: Target,
-        out: str | os.PathLike[str],
-        selftest_clips: Sequence[NDArray[np.uint8]],
-        trace: bool = False,
-        progress: Callable[[str, int, int], None] | None = None,
-    ) -> Bundle:
-        """Compiles ``graph`` for ``target`` into the folder ``out``; needs TVM and zig.
-
-        ``selftest_clips``: at least two clips uint8 [frames, H, W] of different length; the numpy reference makes
-        their expected codes. ``trace`` adds debug/gait-trace, which `Compiled.trace` needs.
-        ``progress(what, done, total)`` is told every step. An older bundle at ``out`` is replaced, anything else there
-        is refused; nothing half-written stays behind.
-        """
-        from qgait.compiler.bundle import write
-
-        return write(graph, target, Path(out), selftest_clips, trace, progress)
-
     @property
     def model(self) -> str:
         """The backbone's name."""
         return str(self.manifest["model"])
+
+    @property
+    def names(self) -> Names:
+        """What its files and C functions are called."""
+        return names_for(str(self.manifest.get("prefix", DEFAULT_PREFIX)))
 
     @property
     def target(self) -> Target:
@@ -118,13 +94,20 @@ class Bundle:
     @property
     def gait_run(self) -> Path:
         """The executable for the target."""
-        return self.path.absolute() / program_name(self.target)
+        return self.path.absolute() / self.names.program(self.target)
+
+    @property
+    def tracer(self) -> Path:
+        """The program that writes down every kernel's result; QgaitError when the bundle was written without."""
+        if self.names.tracer not in self.manifest["files"]:
+            raise QgaitError(f"The bundle {self.path} has no {self.names.tracer}.", "compile it with --trace.")
+        return self.path.absolute() / self.names.tracer
 
     @property
     def library_bytes(self) -> int:
         """Code and weights: of libgait.so, or what a bare-metal program links of libgait.a."""
-        if "libgait.so" in self.manifest["files"]:
-            return self.size("libgait.so")
+        if self.names.shared in self.manifest["files"]:
+            return self.size(self.names.shared)
         return int(self.manifest["memory"]["flash_bytes"])
 
     def size(self, name: str) -> int:
@@ -142,71 +125,3 @@ class Bundle:
         if len(clip) == 0:
             raise QgaitError("A clip has no frames.", "give at least one silhouette.")
         return np.ascontiguousarray(clip)
-
-
-def program_name(target: Target) -> str:
-    """The name of the bundle's executable."""
-    return "gait-run.elf" if target.bare_metal else "gait-run"
-
-
-def file_sha256(file: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def sign(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Writes manifest.json with the sha256 and size of every other file in ``folder`` and of the manifest itself."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / MANIFEST)
-    listed = {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
-        for file in files
-    }
-    signed = {**manifest, "files": listed}
-    signed["checksum"] = _checksum(signed)
-    (folder / MANIFEST).write_text(_text(signed))
-    return signed
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle folder, checked against its own checksum; the other files are not looked at."""
-    file = folder / MANIFEST
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise QgaitError(
-            f"{folder} is not a bundle: it has no {MANIFEST}.", "name a folder that qgait compile wrote."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise QgaitError(f"{file} cannot be read: {error}.", AGAIN) from None
-    try:
-        manifest = json.loads(text)
-    except ValueError:
-        raise QgaitError(f"{MANIFEST} in the bundle {folder} was changed: it is not JSON.", AGAIN) from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise QgaitError(
-            f"{folder} is not a bundle: {MANIFEST} is of another program.", "name a folder that qgait compile wrote."
-        )
-    if manifest.get("version") != VERSION:
-        raise QgaitError(
-            f"The bundle {folder} has format version {manifest.get('version')}, and this qgait reads {VERSION}.", AGAIN
-        )
-    if manifest.get("checksum") != _checksum(manifest) or text != _text(manifest):
-        raise QgaitError(f"{MANIFEST} in the bundle {folder} was changed: its checksum does not fit.", AGAIN)
-    if not isinstance(manifest.get("files"), dict) or not all(map(_inside, manifest["files"])):
-        raise QgaitError(f"{MANIFEST} in the bundle {folder} lists files outside the bundle.", AGAIN)
-    return manifest
-
-
-def _inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
-
-
-def _text(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest, indent=1) + "\n"
-
-
-def _checksum(manifest: dict[str, Any]) -> str:
-    rest = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(_text(rest).encode()).hexdigest()

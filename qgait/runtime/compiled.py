@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import signal
 import struct
 import subprocess
 import tempfile
@@ -15,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import ParityError, QgaitError
-from qgait.runtime.bundle import TRACER, Bundle
-from qgait.runtime.qemu import launcher
-from qgait.targets.processor import machine_name, machine_of
-from qgait.targets.processors import Target
-from qgait.targets.qemu_system import emulator, system_command
+from qgait.runtime.bundle import Bundle
+from qgait.runtime.library import load
+from qgait.runtime.programs import invocation, reason, start
 
 Clip = NDArray[np.uint8]
 Codes = NDArray[np.int8]
@@ -57,9 +54,7 @@ class Compiled:
 
         Tensors that fusion removed are not there. QgaitError when the bundle was written without ``trace``.
         """
-        if TRACER not in self.bundle.manifest["files"]:
-            raise QgaitError(f"The bundle {self.bundle.path} has no {TRACER}.", "compile it with `trace=True`.")
-        written = self._run(self.bundle.path.absolute() / TRACER, [], [self.bundle.check_clip(clip)])
+        written = self._run(self.bundle.tracer, [], [self.bundle.check_clip(clip)])
         memory = self.bundle.manifest["memory"]
         results = [name for kernel in self.bundle.manifest["kernels"] for name in kernel["outputs"]]
         records: dict[str, list[Codes]] = {}
@@ -88,7 +83,7 @@ class Compiled:
 
 
 class Stream:
-    """Frames of one walker one at a time, through libgait.so in this process; constant memory.
+    """Frames of one walker one at a time, through its library in this process; constant memory.
 
     Raises QgaitError when the bundle is for another processor, ParityError when its self-test fails on this one.
     """
@@ -96,22 +91,22 @@ class Stream:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._library = load(bundle)
-        self._arena = ctypes.create_string_buffer(self._library.gait_arena_size())
+        self._arena = ctypes.create_string_buffer(self._library.arena_size())
         self.reset()
 
     def reset(self) -> None:
         """Forgets every frame."""
-        self._library.gait_reset(self._arena)
+        self._library.reset(self._arena)
 
     def push(self, frame: Clip) -> None:
         """Takes a silhouette uint8 [H, W]."""
         checked = self.bundle.check_clip(np.asarray(frame)[np.newaxis])
-        self._library.gait_push(self._arena, checked.ctypes.data)
+        self._library.push(self._arena, checked.ctypes.data)
 
     def embedding(self) -> Codes:
         """Codes int8 [parts, channels] of everything pushed so far; pushing may go on. QgaitError before the first."""
         codes = np.empty(self.bundle.embedding_shape, np.int8)
-        if self._library.gait_embedding(self._arena, codes.ctypes.data) != 0:
+        if self._library.embedding(self._arena, codes.ctypes.data) != 0:
             raise QgaitError("No frame was pushed yet.", "push at least one silhouette before asking for an embedding.")
         return codes
 
@@ -123,103 +118,9 @@ class Stream:
         return self.embedding()
 
 
-def load(bundle: Bundle) -> ctypes.CDLL:
-    """libgait.so with the types of its four calls.
-
-    The self-test runs first in a process of its own: on a processor that lacks the instructions of the target it
-    stops there and not in this process.
-    """
-    if start(bundle):
-        raise QgaitError(
-            f"The bundle {bundle.path} is for {machine_name(bundle.target.elf_machine)} and cannot be loaded here.",
-            "compile it for this machine (`target=host`).",
-        )
-    selftest(bundle)
-    return functions(bundle.path / "libgait.so")
-
-
-def functions(path: Path) -> ctypes.CDLL:
-    """A shared library with the types of the four calls."""
-    library = ctypes.CDLL(str(path.absolute()))
-    library.gait_arena_size.restype = ctypes.c_size_t
-    library.gait_reset.argtypes = [ctypes.c_void_p]
-    library.gait_reset.restype = None
-    library.gait_push.argtypes = library.gait_embedding.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-    return library
-
-
-def start(bundle: Bundle) -> list[str]:
-    """What goes in front of the bundle's programs on this machine; QgaitError when they cannot run."""
-    target = bundle.target
-    if bundle.npu is not None:
-        raise QgaitError(
-            f"The bundle {bundle.path} needs an {bundle.target_name}, and there is none here.",
-            "link its libgait.a into the board's firmware, or verify its streams on the runtime npu.",
-        )
-    for name in ("gait-run.elf",) if target.bare_metal else ("libgait.so", "gait-run"):
-        machine = machine_of(bundle.path / name)
-        if machine != target.elf_machine:
-            raise QgaitError(
-                f"{name} in {bundle.path} is for {machine_name(machine)}, "
-                f"its manifest says {machine_name(target.elf_machine)}.",
-                "compile the bundle again.",
-            )
-    return before(target)
-
-
-def invocation(bundle: Bundle, program: Path, *arguments: str) -> list[str]:
-    """The command that runs one of the bundle's programs on this machine; QgaitError when that cannot be."""
-    start(bundle)
-    return command_of(bundle.target, program, *arguments)
-
-
-def before(target: Target) -> list[str]:
-    """What goes in front of a program for ``target`` on this machine; QgaitError when it cannot run here."""
-    return emulator(target) if target.bare_metal else launcher(target.elf_machine, target.qemu or ())
-
-
-def command_of(target: Target, program: Path, *arguments: str) -> list[str]:
-    """The command that runs a program for ``target`` on this machine; QgaitError when that cannot be."""
-    if not target.bare_metal:
-        return [*before(target), str(program), *arguments]
-    return system_command(before(target), program, arguments)
-
-
-def selftest(bundle: Bundle) -> str:
-    """What ``gait-run selftest`` prints on this machine or under QEMU.
-
-    ParityError with the first difference if there is one, QgaitError if the program cannot run here.
-    """
-    command = invocation(bundle, bundle.gait_run, "selftest")
-    done = subprocess.run(command, capture_output=True, text=True, cwd=bundle.path)
-    if done.returncode == 1:
-        raise ParityError(f"The self-test of {bundle.path} failed: {first_difference(done.stdout)}")
-    if done.returncode != 0:
-        raise QgaitError(
-            f"The self-test of {bundle.path} could not run: {reason(done.returncode, done.stderr.encode())}",
-            "compile the bundle for this processor (`qgait targets`).",
-        )
-    return done.stdout
-
-
-def first_difference(printed: str) -> str:
-    """The first line of a self-test that reports no success, or nothing."""
-    return next((line for line in printed.splitlines() if not line.endswith("codes are equal")), "")
-
-
 def write_clips(file: IO[bytes], clips: Iterable[Clip], shape: tuple[int, int]) -> None:
     """Clips in the framing that ``gait-run embed`` reads."""
     file.write(b"GAIT" + struct.pack("<HH", *shape))
     for clip in clips:
         file.write(struct.pack("<I", len(clip)))
         file.write(clip.tobytes())
-
-
-def reason(code: int, stderr: bytes) -> str:
-    """A sentence for a program that ended with ``code``."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = ": this processor lacks instructions of the target" if name == "SIGILL" else ""
-        return f"it was stopped by {name}{hint}."
-    lines = stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"it ended with code {code}."

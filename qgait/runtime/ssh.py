@@ -13,12 +13,12 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 from qgait.errors import ParityError, QgaitError
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import first_difference
+from qgait.runtime.selftest import first_difference
 
 SSH_FAILED = 255  # ssh's own exit code; others are those of the command
 
@@ -66,13 +66,11 @@ class Board:
         return done
 
 
-def bench(bundle: Bundle, url: str, options: Sequence[str] = ()) -> dict[str, Any]:
+def bench(bundle: Bundle, url: str, options: Sequence[str] = ()) -> str:
     """What ``gait-run bench --json`` prints on the board at ``url``, after the self-test passed there.
 
     Only gait-run and the self-test are copied, into a temporary folder that is removed in the end.
     """
-    from qgait.runtime.benchmark import parse
-
     board = Board.parse(url)
     made = board.run('mktemp -d "${TMPDIR:-/tmp}/qgait-XXXXXX"')
     folder = made.stdout.strip()
@@ -81,7 +79,8 @@ def bench(bundle: Bundle, url: str, options: Sequence[str] = ()) -> dict[str, An
     place = shlex.quote(folder)
     try:
         _copy(bundle, board, place)
-        tested = board.run(f"{place}/gait-run selftest")
+        program = f"{place}/{bundle.gait_run.name}"
+        tested = board.run(f"{program} selftest")
         if tested.returncode == 1:
             first = first_difference(tested.stdout)
             raise ParityError(f"The self-test failed on {board.destination}, so nothing was measured: {first}")
@@ -92,10 +91,13 @@ def bench(bundle: Bundle, url: str, options: Sequence[str] = ()) -> dict[str, An
                 "compile for the processor of that board; `qgait targets` lists them.",
             )
         words = " ".join(shlex.quote(option) for option in ("bench", "--json", *options))
-        measured = board.run(f"{place}/gait-run {words}")
+        measured = board.run(f"{program} {words}")
         if measured.returncode != 0:
-            raise QgaitError(f"gait-run bench failed there: {measured.stderr.strip()}", "see gait-run --help.")
-        return parse(measured.stdout)
+            raise QgaitError(
+                f"{bundle.gait_run.name} bench failed there: {measured.stderr.strip()}",
+                f"see {bundle.gait_run.name} --help.",
+            )
+        return measured.stdout
     finally:
         board.run(f"rm -rf {place}")
 
@@ -103,7 +105,7 @@ def bench(bundle: Bundle, url: str, options: Sequence[str] = ()) -> dict[str, An
 def _copy(bundle: Bundle, board: Board, place: str) -> None:
     with tempfile.TemporaryFile() as archive:
         with tarfile.open(fileobj=archive, mode="w") as tar:
-            tar.add(bundle.gait_run, "gait-run")
+            tar.add(bundle.gait_run, bundle.gait_run.name)
             tar.add(bundle.path / "selftest", "selftest")
         archive.seek(0)
         copied = board.run(f"tar -xf - -C {place}", archive)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +25,12 @@ NPU, DEFAULT_NPU = "npu", "ethos-u55-128"
 ORT_LEVELS = ("disabled", "basic", "extended", "all")
 
 
-@dataclass
+@dataclass(frozen=True)
 class OpenRuntime:
-    """A runtime with the label it bears in tables, and what has to be deleted after it."""
+    """A runtime with the label it bears in tables."""
 
     label: str
     runtime: Runtime
-    folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def name(self) -> str:
@@ -44,11 +44,6 @@ class OpenRuntime:
     def trace(self, clip: Clip) -> dict[str, Codes]:
         """See ``Runtime``."""
         return self.runtime.trace(clip)
-
-    def close(self) -> None:
-        """Deletes the temporary bundle."""
-        if self.folder is not None:
-            self.folder.cleanup()
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -72,10 +67,21 @@ def check_names(names: Iterable[str]) -> None:
             ) from error
 
 
+@contextmanager
 def open_runtimes(
     names: Sequence[str], onnx: Path, graph: Graph, progress: Report | None = None, all_levels: bool = True
-) -> Iterator[OpenRuntime]:
-    """Opens one runtime after the other; ``ort`` is opened at all four optimisation levels."""
+) -> Iterator[Iterator[OpenRuntime]]:
+    """Gives the runtimes, opened one after the other; ``ort`` is opened at all four optimisation levels.
+
+    Each one's temporary bundle is deleted when the next is opened or the block ends, however it ends.
+    """
+    with closing(_opened(names, onnx, graph, progress, all_levels)) as runtimes:
+        yield runtimes
+
+
+def _opened(
+    names: Sequence[str], onnx: Path, graph: Graph, progress: Report | None, all_levels: bool
+) -> Generator[OpenRuntime, None, None]:
     for name in names:
         if name == "reference":
             from qgait.runtime.reference import Reference
@@ -96,20 +102,18 @@ def open_runtimes(
             label = f"{NPU} {accelerator.name}" if name == NPU else name
             yield OpenRuntime(label, NpuRuntime.compile(graph, accelerator, progress))
         else:
-            yield compiled(name, graph, progress)
+            with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
+                yield OpenRuntime(name, _compiled(name, graph, Path(folder) / "bundle", progress))
 
 
-def compiled(name: str, graph: Graph, progress: Report | None = None) -> OpenRuntime:
+def _compiled(name: str, graph: Graph, folder: Path, progress: Report | None) -> Runtime:
     """``graph`` compiled for the target ``name``, with what verification needs to name a layer."""
+    from qgait.compiler.bundle import write
     from qgait.export.probe import probe_clips
-    from qgait.runtime.bundle import Bundle
     from qgait.runtime.compiled import Compiled
     from qgait.targets.processors import find
 
-    folder = tempfile.TemporaryDirectory(prefix="qgait-")
-    path = Path(folder.name) / "bundle"
-    Bundle.write(graph, find(name), path, probe_clips(graph), trace=True, progress=progress)
-    return OpenRuntime(name, Compiled(Bundle.open(path)), folder)
+    return Compiled(write(graph, find(name), folder, probe_clips(graph), trace=True, progress=progress))
 
 
 def _accelerator(name: str) -> NpuTarget | None:

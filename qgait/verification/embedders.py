@@ -154,8 +154,7 @@ def _integer(path: Path, runtime: str, stack: ExitStack) -> IntEmbedder:
 
         onnx = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qgait-"))) / "model.onnx"
         write(graph, onnx)
-    opened = next(open_runtimes([runtime], onnx, graph, all_levels=False))
-    stack.callback(opened.close)
+    opened = next(stack.enter_context(open_runtimes([runtime], onnx, graph, all_levels=False)))
     return _int_embedder(graph, "int", runtime, opened)
 
 

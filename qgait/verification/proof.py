@@ -18,17 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
+from qgait.compiler.assembly import assemble
 from qgait.compiler.bundle import HARNESS
-from qgait.compiler.glue.library import glue
 from qgait.compiler.link import Linker
-from qgait.compiler.memory_plan import plan as memory_plan
 from qgait.compiler.npu.bundle import calls
 from qgait.compiler.npu.plan import NpuPlan
 from qgait.errors import ParityError, QgaitError
-from qgait.runtime.bundle import Bundle, program_name
-from qgait.runtime.compiled import command_of, first_difference, reason
+from qgait.runtime.bundle import Bundle
 from qgait.runtime.ethosu.interpreter.interpreter import Interpreter
 from qgait.runtime.ethosu.segment import CompiledSegment
+from qgait.runtime.programs import command_of, reason
+from qgait.runtime.selftest import first_difference
 from qgait.runtime.tosa_model import execute
 from qgait.targets.processors import host
 from qgait.verification.stand_in import Codes, Run, StandIn, build
@@ -114,13 +114,10 @@ def _reference_model(plan: NpuPlan) -> Run:
 
 
 def _library(plan: NpuPlan, run: Run) -> StandIn:
-    from qgait.compiler.tvm import emit, lowering
-
     runs = calls(plan)
-    program = lowering.lower(plan.graph, host(), runs)
-    sources, kernels = glue(program, memory_plan(program)), emit.emit_object(program.kernels, program.target)
+    assembly = assemble(plan.graph, host(), runs)
     with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
-        return StandIn(build(sources, kernels, Path(folder)), plan.graph, runs, run)
+        return StandIn(build(assembly, Path(folder)), plan.graph, runs, run)
 
 
 def _play(bundle: Bundle, library: StandIn, number: int) -> int:
@@ -146,12 +143,12 @@ def _play(bundle: Bundle, library: StandIn, number: int) -> int:
 def _played_back(bundle: Bundle, runs: bytes) -> str | None:
     """The bundle's own library with ``runs`` played back; what is missing if it cannot run here."""
     with tempfile.TemporaryDirectory(prefix="qgait-") as work:
-        program = Path(work) / program_name(bundle.target)
+        program = Path(work) / bundle.gait_run.name
         try:
             command = command_of(bundle.target, program, "selftest")
         except QgaitError as error:
             return f"{error.problem} Fix: {error.fix}"
-        Linker(bundle.target, Path(work)).program([*HARNESS, REPLAY], bundle.path, program)
+        Linker(bundle.target, Path(work), bundle.names.prefix).program([*HARNESS, REPLAY], bundle.path, program)
         shutil.copytree(bundle.path / "selftest", Path(work) / "selftest")
         play_back(command, Path(work), runs)
     return None

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qgait.compiler.bundle import write
 from qgait.compiler.options import CompileOptions
 from qgait.compiler.selftest_clips import selftest_clips
+from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress, untold
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.selftest import SelfTest, run_selftest
+from qgait.runtime.programs import start
+from qgait.runtime.selftest import SelfTest, selftest
 
 if TYPE_CHECKING:
     from qgait.compiler.npu.plan import NpuPlan
@@ -25,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForProcessor:
-    """A bundle for a processor, and what its self-test said."""
+    """A bundle for a processor, and its self-test: what it said, or why it could not be run on this machine."""
 
     bundle: Bundle
-    selftest: SelfTest
+    selftest: SelfTest | QgaitError
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,12 @@ def compile_proven(
     accelerator = find_npu(target)
     if accelerator is not None:
         return _for_npu(graph, accelerator, out, clips, options, progress)
-    bundle = Bundle.write(graph, options.processor(target), out, clips, options.trace, progress)
-    return ForProcessor(bundle, run_selftest(bundle))
+    bundle = write(graph, options.processor(target), out, clips, options.trace, progress, options.prefix)
+    try:
+        start(bundle)
+    except QgaitError as why_not:
+        return ForProcessor(bundle, why_not)
+    return ForProcessor(bundle, selftest(bundle))
 
 
 def _for_npu(
@@ -72,11 +79,11 @@ def _for_npu(
     options: CompileOptions,
     progress: Progress,
 ) -> ForNpu:
-    from qgait.compiler.npu.bundle import write
+    from qgait.compiler.npu.bundle import write as write_beside
     from qgait.compiler.npu.plan import plan
     from qgait.verification.proof import prove
 
     vela, core = options.beside(accelerator)
     made = plan(graph, accelerator, core, vela, options.sram_bytes, options.host_fallback, progress)
-    bundle = write(made, out, clips, progress)
+    bundle = write_beside(made, out, clips, progress, options.prefix)
     return ForNpu(bundle, made, prove(bundle, made, progress))

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.compiler.glue.library import Glue
+from qgait.compiler.assembly import Assembly
 from qgait.compiler.link import Linker
 from qgait.compiler.npu.call import NpuCall
 from qgait.errors import ParityError
 from qgait.export.graph import Graph
-from qgait.runtime.compiled import functions
+from qgait.runtime.bundle_names import Names
 from qgait.runtime.ethosu.segment import CompiledSegment
+from qgait.runtime.library import Library
 from qgait.targets.processors import host
 
 Codes = NDArray[np.int8]
@@ -29,12 +30,12 @@ SPOILED = 0x5A
 _Runner = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_char_p), ctypes.POINTER(ctypes.c_int8))
 
 
-def build(sources: Glue, kernels: bytes, folder: Path) -> Path:
-    """The shared library of a program for this machine: its generated C and its object file, linked in ``folder``."""
+def build(assembly: Assembly, folder: Path) -> Path:
+    """The shared library of an ``assembly`` for this machine, linked in ``folder``."""
     linker = Linker(host(), folder)
-    linker.archive(sources, kernels, folder)
+    linker.archive(assembly, folder)
     linker.shared(folder, "npu_double.c")
-    return folder / "libgait.so"
+    return folder / Names().shared
 
 
 class StandIn:
@@ -47,26 +48,26 @@ class StandIn:
         self._graph, self._run = graph, run
         self._calls = {call.segment.name: call for call in calls}
         self._failure: Exception | None = None
-        self._library = functions(library)
+        self._library = Library(library, Names())
         self._callback = _Runner(self._answer)
-        self._arena = ctypes.create_string_buffer(self._library.gait_arena_size())
+        self._arena = ctypes.create_string_buffer(self._library.arena_size())
         self.reset()
 
     def reset(self) -> None:
         """Forgets every frame."""
-        self._library.gait_reset(self._arena)
+        self._library.reset(self._arena)
 
     def push(self, frame: NDArray[np.uint8]) -> None:
         """Takes a silhouette uint8 [H, W]."""
         pixels = np.ascontiguousarray(frame)
-        self._library.gait_npu_stand_in(self._callback)
-        self._check(self._library.gait_push(self._arena, pixels.ctypes.data))
+        self._library.loaded.gait_npu_stand_in(self._callback)
+        self._check(self._library.push(self._arena, pixels.ctypes.data))
 
     def embedding(self) -> Codes:
         """Codes int8 [parts, channels] of everything pushed so far; pushing may go on."""
         codes = np.empty(self._graph.tensors[self._graph.output].shape, np.int8)
-        self._library.gait_npu_stand_in(self._callback)
-        self._check(self._library.gait_embedding(self._arena, codes.ctypes.data))
+        self._library.loaded.gait_npu_stand_in(self._callback)
+        self._check(self._library.embedding(self._arena, codes.ctypes.data))
         return codes
 
     def embed_many(self, clips: Iterable[NDArray[np.uint8]]) -> list[Codes]:

@@ -42,7 +42,7 @@ def verify(
 
             onnx = Path(folder) / "model.onnx"
             write(graph, onnx)
-        for runtime in open_runtimes(runtimes, onnx or Path(folder), graph, progress):
-            results[runtime.label] = compare(runtime, graph, clips, expected, progress)
-            runtime.close()
+        with open_runtimes(runtimes, onnx or Path(folder), graph, progress) as opened:
+            for runtime in opened:
+                results[runtime.label] = compare(runtime, graph, clips, expected, progress)
     return Parity(len(clips), sum(codes.size for codes in expected), fake, results)

@@ -14,8 +14,9 @@ from compiled_bundles import bundle, clips, graph
 from qgait.errors import QgaitError
 from qgait.export.operators import FrameMax
 from qgait.runtime import reference
-from qgait.runtime.bundle import MANIFEST
-from qgait.runtime.compiled import Compiled, selftest
+from qgait.runtime.bundle_manifest import MANIFEST
+from qgait.runtime.compiled import Compiled
+from qgait.runtime.selftest import SelfTest, selftest
 from qgait.targets.processor import machine_of
 
 TINY = [("tiny", target) for target in ("host", "arm", "arm64-v8", "armv7", "cortex-m55")]
@@ -56,7 +57,7 @@ def test_the_folder_holds_what_the_documentation_lists() -> None:
     made = bundle("tiny", "arm")
     inside = {file.relative_to(made.path).as_posix() for file in made.path.rglob("*") if file.is_file()}
     cases = {f"selftest/clip{i}.{kind}" for i in range(2) for kind in ("frames", "codes")}
-    assert inside == {MANIFEST, "gait.h", "libgait.a", "libgait.so", "gait-run", *cases}
+    assert inside == {MANIFEST, "gait.h", "libgait.a", "libgait.so", "gait-run", "gait.pc", *cases}
     assert set(made.manifest["files"]) == inside - {MANIFEST}
     page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text()
     for entry in made.manifest:
@@ -89,11 +90,7 @@ def test_the_manifest_tells_the_tensor_contract() -> None:
 
 def test_the_selftest_says_what_it_compared() -> None:
     codes = np.prod(bundle("tiny", "arm").embedding_shape)
-    assert selftest(bundle("tiny", "arm")) == (
-        f"clip0, 2 frames: all {codes} codes are equal\n"
-        f"clip1, 3 frames: all {codes} codes are equal\n"
-        "self-test passed: 2 clips\n"
-    )
+    assert selftest(bundle("tiny", "arm")) == SelfTest(clips=2, codes=2 * codes, emulated=True, stack_bytes=None)
 
 
 @pytest.mark.parametrize("target", ["host", "arm"])

@@ -14,11 +14,14 @@ import pytest
 from compiled_bundles import broken, bundle, clips, flipped, graph
 
 from qgait.compiler import bundle as bundle_writer
+from qgait.compiler.bundle import write
 from qgait.compiler.tvm.lowering import lower
 from qgait.errors import ParityError, QgaitError
 from qgait.runtime import qemu
-from qgait.runtime.bundle import MANIFEST, Bundle, read_manifest, sign
-from qgait.runtime.compiled import Compiled, Stream, selftest
+from qgait.runtime.bundle import Bundle
+from qgait.runtime.bundle_manifest import MANIFEST, read_manifest, sign
+from qgait.runtime.compiled import Compiled, Stream
+from qgait.runtime.selftest import selftest
 from qgait.targets import processor
 from qgait.targets.processors import find
 
@@ -49,9 +52,9 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path) -> None:
     shutil.copytree(bundle("tiny", "host").path, folder)
     manifest = read_manifest(folder)
     manifest["files"]["../../etc/passwd"] = {"bytes": 1, "sha256": "0"}
-    from qgait.runtime import bundle as module
+    from qgait.runtime import bundle_manifest as module
 
-    manifest["checksum"] = module._checksum(manifest)
+    manifest["checksum"] = module.checksum(manifest)
     (folder / MANIFEST).write_text(module._text(manifest))
     with pytest.raises(QgaitError, match="outside the bundle"):
         Bundle.open(folder)
@@ -185,15 +188,15 @@ def test_what_is_not_a_bundle_is_never_overwritten(content: str, tmp_path: Path)
         (out / "mine").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(QgaitError, match=r"is not a bundle|also holds mine"):
-        Bundle.write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
+        write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_an_older_bundle_and_an_empty_folder_are_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    first = Bundle.write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
-    second = Bundle.write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 4))
+    first = write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
+    second = write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 4))
     assert first.manifest["selftest"]["frames"] == [1, 2] and second.manifest["selftest"]["frames"] == [1, 4]
     assert second.manifest["files"]["libgait.so"] == first.manifest["files"]["libgait.so"], "the same code twice"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -226,7 +229,7 @@ def test_a_failure_on_the_way_leaves_nothing_half_written(
 
     monkeypatch.setattr(bundle_writer, "sign", fail)
     with pytest.raises(expected, match=sentence or None):
-        Bundle.write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
+        write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
     assert [path.name for path in tmp_path.iterdir()] == (["out"] if older else [])
     if older:
         Bundle.open(out)
@@ -250,7 +253,7 @@ def test_an_interrupt_between_the_two_moves_brings_the_older_bundle_back(
     shutil.copytree(bundle("tiny", "host").path, out)
     interrupted_move(monkeypatch, ".partial-")
     with pytest.raises(KeyboardInterrupt):
-        Bundle.write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
+        write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert Bundle.open(out).manifest == bundle("tiny", "host").manifest
 
@@ -258,20 +261,20 @@ def test_an_interrupt_between_the_two_moves_brings_the_older_bundle_back(
 def test_a_linker_for_another_processor_is_noticed(tmp_path: Path) -> None:
     wrong = replace(find("host"), elf_machine=183)
     with pytest.raises((QgaitError, RuntimeError), match=r"183|64-bit ARM"):
-        Bundle.write(graph("tiny"), wrong, tmp_path / "out", clips(graph("tiny"), 1, 2))
+        write(graph("tiny"), wrong, tmp_path / "out", clips(graph("tiny"), 1, 2))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_selftest_clips_must_prove_something(tmp_path: Path) -> None:
     network, target = graph("tiny"), find("host")
     with pytest.raises(QgaitError, match="two clips of different length"):
-        Bundle.write(network, target, tmp_path / "out", clips(network, 2, 2))
+        write(network, target, tmp_path / "out", clips(network, 2, 2))
     with pytest.raises(QgaitError, match=r"must be uint8 \[frames, 16, 12\]"):
-        Bundle.write(network, target, tmp_path / "out", [np.zeros((2, 64, 44), np.uint8)])
+        write(network, target, tmp_path / "out", [np.zeros((2, 64, 44), np.uint8)])
 
 
 def test_strangers_names_do_not_become_code(tmp_path: Path) -> None:
     hostile = replace(graph("tiny"), model='x"\n#error "*/ injected', bits="*/ w8a8")
-    made = Bundle.write(hostile, find("host"), tmp_path / "out", clips(hostile, 1, 2))
+    made = write(hostile, find("host"), tmp_path / "out", clips(hostile, 1, 2))
     assert 'GAIT_MODEL "x___error ___ injected"' in (made.path / "gait.h").read_text()
     assert json.loads((made.path / MANIFEST).read_text())["model"] == hostile.model

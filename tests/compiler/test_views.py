@@ -10,6 +10,7 @@ import pytest
 from example_graphs import gaitset_graph, temporal_graph
 from graph_builder import GraphBuilder, silhouettes
 
+from qgait.compiler.bundle import write
 from qgait.compiler.memory_plan import MemoryPlan, plan
 from qgait.compiler.tvm import lowering
 from qgait.compiler.tvm.lowering import lower
@@ -18,7 +19,6 @@ from qgait.compiler.views import View, views
 from qgait.export.graph import Graph
 from qgait.export.operators import Add, Concat, RowSlice
 from qgait.runtime import reference
-from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled
 from qgait.targets.processors import find
 
@@ -124,7 +124,7 @@ def test_copies_work_too_and_cost_kernels(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("target", ["host", "arm", "armv7"])
 def test_codes_are_those_of_the_reference(target: str, tmp_path: Path) -> None:
     clip = silhouettes(8, 3, 16, 12)
-    compiled = Compiled(Bundle.write(GRAPH, find(target), tmp_path / "b", [clip[:2], clip[:3]], trace=True))
+    compiled = Compiled(write(GRAPH, find(target), tmp_path / "b", [clip[:2], clip[:3]], trace=True))
     prefixes = [clip[:n] for n in range(1, len(clip) + 1)]
     for codes, wanted in zip(
         compiled.embed_many(prefixes), reference.Reference(GRAPH).embed_many(prefixes), strict=True

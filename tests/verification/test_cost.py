@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from example_graphs import gaitset_graph, silhouettes
 
-from qgait.export.timing import macs_of_frame
 from qgait.verification.cost import COMPILING, EMULATED, in_words, seconds
 
 
 def test_an_emulated_runtime_costs_its_work_and_its_compiling() -> None:
     graph, clips = gaitset_graph(channels=(4, 8, 12)), [silhouettes(4, 1), silhouettes(3, 2)]
-    work = macs_of_frame(graph) * 7 + graph.macs()[1] * 2
+    work = graph.frame_macs * 7 + graph.clip_macs * 2
     more = seconds(graph, clips, ["arm"]) - seconds(graph, clips, [])
     assert more == pytest.approx(work / EMULATED + COMPILING)
     assert seconds(graph, clips, ["host"]) < seconds(graph, clips, ["arm"])

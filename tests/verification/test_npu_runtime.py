@@ -57,7 +57,8 @@ def test_verification_opens_it_by_name() -> None:
     graph, clip, told = tiny_graph(), silhouettes(2, 4, 16, 12), []
     names = ["npu", "ethos-u65-256"]
     check_names(names)
-    opened = list(open_runtimes(names, Path("no.onnx"), graph, lambda *step: told.append(step)))
+    with open_runtimes(names, Path("no.onnx"), graph, lambda *step: told.append(step)) as runtimes:
+        opened = list(runtimes)
     assert [runtime.label for runtime in opened] == ["npu ethos-u55-128", "ethos-u65-256"]
     assert told[-1] == ("Vela, ethos-u65-256", 2, 2)
     for runtime in opened:

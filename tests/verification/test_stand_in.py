@@ -17,16 +17,14 @@ from example_graphs import gaitbase_graph, gaitset_graph, silhouettes, temporal_
 from laid_out_segments import by_reference, calls_of
 from numpy.typing import NDArray
 
-from qgait.compiler.glue.library import glue
-from qgait.compiler.memory_plan import plan
+from qgait.compiler.assembly import assemble
 from qgait.compiler.npu.call import NpuCall
-from qgait.compiler.tvm.emit import emit_object
-from qgait.compiler.tvm.lowering import lower
 from qgait.errors import ParityError
 from qgait.export.graph import Graph
 from qgait.export.segments import BEFORE
-from qgait.runtime.compiled import functions
+from qgait.runtime.bundle_names import Names
 from qgait.runtime.ethosu.segment import CompiledSegment
+from qgait.runtime.library import Library
 from qgait.runtime.reference import Reference
 from qgait.targets.processors import host
 from qgait.verification.stand_in import Codes, Run, StandIn, build
@@ -54,8 +52,7 @@ def built(name: str) -> Path:
     """The library of an example graph."""
     folder = Path(tempfile.mkdtemp(prefix="qgait-test-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    program = lower(graph(name), host(), runs(name))
-    return build(glue(program, plan(program)), emit_object(program.kernels, host()), folder)
+    return build(assemble(graph(name), host(), runs(name)), folder)
 
 
 def reference_of(name: str) -> Run:
@@ -194,9 +191,9 @@ def test_an_embedding_that_fails_can_be_asked_for_again() -> None:
 
 
 def test_the_answer_to_a_failed_run_is_gait_npu(tiny: StandIn) -> None:
-    functions(built("tiny")).gait_npu_stand_in(None)  # nothing runs
+    Library(built("tiny"), Names()).loaded.gait_npu_stand_in(None)  # nothing runs
     arena, frame = ctypes.create_string_buffer(1 << 20), walk("tiny", 1)[0]
-    library = functions(built("tiny"))
-    library.gait_reset(arena)
-    assert library.gait_push(arena, frame.ctypes.data) == 4
-    assert library.gait_push(arena, frame.ctypes.data) == 2
+    library = Library(built("tiny"), Names())
+    library.reset(arena)
+    assert library.push(arena, frame.ctypes.data) == 4
+    assert library.push(arena, frame.ctypes.data) == 2

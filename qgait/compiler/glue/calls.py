@@ -16,8 +16,13 @@ Address = Callable[[str], str]  # the C expression for where a tensor is
 class Calls:
     """Writes calls; ``constants`` has the offsets of every kernel's constants by its symbol."""
 
-    def __init__(self, program: Program, constants: dict[str, list[int]]) -> None:
+    def __init__(self, program: Program, constants: dict[str, list[int]], prefix: str) -> None:
         self.program, self._constants = program, constants
+        self._weights, self._failure = f"{prefix}_weights", f"{prefix.upper()}_NPU"
+
+    def of(self, steps: Sequence[Step], address: Address) -> str:
+        """One step after the other."""
+        return "\n".join(line for step in steps for line in self.call(step, address))
 
     def call(self, step: Step, address: Address) -> list[str]:
         """A step on tensors at their addresses. It leaves the function where the NPU fails."""
@@ -29,7 +34,7 @@ class Calls:
     def call_on(self, kernel: Kernel, inputs: Sequence[str], output: str) -> list[str]:
         """A kernel on pointers."""
         weights = [
-            f"(const {C_TYPES[array.dtype.name]} *)(gait_weights + {offset})"
+            f"(const {C_TYPES[array.dtype.name]} *)({self._weights} + {offset})"
             for array, offset in zip(kernel.constants, self._constants[kernel.symbol], strict=True)
         ]
         scratch = [f"base + scratch_{kernel.symbol}"] if kernel.scratch_bytes else []
@@ -39,19 +44,9 @@ class Calls:
             self._trace(kernel, kernel.output, output),
         ]
 
-    def broken(self) -> list[str]:
-        """Before the steps of a frame, where any may fail."""
-        if not self.program.calls:
-            return []
-        return ["    state_of(base)->check = 0; /* a frame that breaks off leaves an arena that must be reset */"]
-
-    def whole(self) -> list[str]:
-        """After the steps of a frame."""
-        return ["    state_of(base)->check = check_of(base);"] if self.program.calls else []
-
     def streams(self) -> list[str]:
         """What the NPU's runs are, for ``gait_npu_run``."""
-        lines = ["", '#include "npu_driver.h"', "", COPY] if self.program.calls else []
+        lines = ["", '#include "npu_driver.h"', ""] if self.program.calls else []
         for call in self.program.calls:
             ports = {"inputs": call.compiled.inputs, "outputs": call.compiled.outputs}
             for what, listed in ports.items():
@@ -60,9 +55,9 @@ class Calls:
             commands, weights = self._constants[call.symbol]
             fields = {
                 "name": f'"{plain(call.segment.name)}"',
-                "commands": f"gait_weights + {commands}",
+                "commands": f"{self._weights} + {commands}",
                 "command_bytes": len(call.compiled.command_stream),
-                "weights": f"gait_weights + {weights}",
+                "weights": f"{self._weights} + {weights}",
                 "weight_bytes": len(call.compiled.weights),
                 "scratch_bytes": call.scratch_bytes,
                 "fast_bytes": call.fast_bytes,
@@ -81,7 +76,10 @@ class Calls:
             tensor = port.name if port.name in call.inputs else port.name.removesuffix(BEFORE)
             if self.program.views.get(tensor) != View(call.symbol, port.offset):
                 lines += [f"    copy_codes({scratch} + {port.offset}, {address(tensor)}, {port.size});"]
-        lines += [f"    if (gait_npu_run(&{call.symbol}, (uint8_t *){scratch}) != 0)", "        return GAIT_NPU;"]
+        lines += [
+            f"    if (gait_npu_run(&{call.symbol}, (uint8_t *){scratch}) != 0)",
+            f"        return {self._failure};",
+        ]
         for port in call.compiled.outputs:
             if self.program.views.get(port.name) != View(call.symbol, port.offset):
                 lines += [f"    copy_codes({address(port.name)}, {scratch} + {port.offset}, {port.size});"]
@@ -90,15 +88,6 @@ class Calls:
     def _trace(self, step: Step, tensor: str, address: str) -> str:
         number, size = self.program.results.index((step, tensor)), self.program.graph.tensors[tensor].size
         return f"    TRACE({number}, {address}, {size});"
-
-
-COPY = """\
-static void copy_codes(int8_t *restrict to, const int8_t *restrict from, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        to[i] = from[i];
-}
-"""
 
 
 def plain(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qgait.compiler.glue.library import DEVICE
+from qgait.compiler.device import DEVICE
 from qgait.compiler.npu.call import FAST, SCRATCH, WEIGHTS, driver
 from qgait.compiler.npu.partition import staying
 from qgait.compiler.npu.plan import NpuPlan

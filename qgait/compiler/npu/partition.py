@@ -1,10 +1,10 @@
 """Cuts the integer graph into segments for the NPU and operators for the host core.
 
 Operators may share a segment when they run at the same moments: in the same steps of a stream, or once an embedding.
-Every operator has a *level*: 0 where nothing is in front of it, that of its inputs where they are of its own kind
-(same place, same moments), one more where they are not. What has one level, place and moments is one segment. Levels
+Every operator has a *depth*: 0 where nothing is in front of it, that of its inputs where they are of its own kind
+(same place, same moments), one more where they are not. What has one depth, place and moments is one segment. Depths
 never fall from an input to its reader and rise wherever one unit hands over to another, so units in the order of their
-levels find their inputs made, and no two segments wait for each other.
+depths find their inputs made, and no two segments wait for each other.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def _units(graph: Graph, ops: list[Op], host: Mapping[str, Stay], name: str) -> 
     """The operators of one phase as segments and single operators, in an order in which they can run."""
     times = graph.series
     kinds: dict[str, tuple[Place, Series | None]] = {}
-    levels: dict[str, int] = {}
+    depths: dict[str, int] = {}
     groups: dict[tuple[int, Place, Series | None], list[Op]] = {}
     for op in ops:
         place: Place = "host" if op.name in host else "npu"
         kind = (place, times.get(output_tensor(op)))
-        above = [levels[source] + (kinds[source] != kind) for source in op.inputs if source in levels]
-        kinds[op.output], levels[op.output] = kind, max(above, default=0)
-        groups.setdefault((levels[op.output], *kind), []).append(op)
+        above = [depths[source] + (kinds[source] != kind) for source in op.inputs if source in depths]
+        kinds[op.output], depths[op.output] = kind, max(above, default=0)
+        groups.setdefault((depths[op.output], *kind), []).append(op)
     units: list[Unit] = []
     for (_, where, _), members in sorted(groups.items(), key=lambda group: group[0][0]):
         if where == "npu":

@@ -15,7 +15,7 @@ from qgait.export.graph import Graph
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
 
-    from qgait.compiler.tvm.blocked.dot_products import DotProducts
+    from qgait.compiler.tvm.dot_products import DotProducts
 
 
 LookUp: TypeAlias = "Callable[[PrimExpr, Buffer], PrimExpr]"

@@ -11,7 +11,6 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-import qgait
 from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
 from qgait.export.graph import Graph
@@ -22,6 +21,7 @@ from qgait.export.onnx.node_list import NodeList
 from qgait.export.onnx.nodes import add_input, add_operator
 from qgait.export.onnx.requant import DOMAIN, OPSET, requant_function
 from qgait.files import replace_file
+from qgait.version import __version__
 
 IR_VERSION = 10
 
@@ -45,7 +45,7 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
         functions=[requant_function()],
         ir_version=IR_VERSION,
         producer_name="qgait",
-        producer_version=qgait.__version__,
+        producer_version=__version__,
     )
     set_metadata(model, metadata_of(graph))
     check_onnx(model)

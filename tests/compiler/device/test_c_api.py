@@ -13,7 +13,7 @@ from compiled_bundles import bundle, clips, graph
 
 from qgait.compiler.link import Linker
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import start
+from qgait.runtime.programs import start
 from qgait.runtime.reference import Reference
 from qgait.targets.qemu_system import emulator, system_command
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qgait.compiler.glue.library import DEVICE
+from qgait.compiler.device import DEVICE
 from qgait.compiler.link import zig_command
 from qgait.targets.processors import find
 

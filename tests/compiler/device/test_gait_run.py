@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from compiled_bundles import bundle, clips, flipped, graph
 
-from qgait.runtime.compiled import start
+from qgait.runtime.programs import start
 from qgait.runtime.reference import Reference
 
 HEAD = b"GAIT" + struct.pack("<HH", 16, 12)

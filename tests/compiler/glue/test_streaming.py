@@ -11,7 +11,8 @@ from compiled_bundles import bundle, clips, graph
 from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
-from qgait.runtime.compiled import Stream, load
+from qgait.runtime.compiled import Stream
+from qgait.runtime.library import load
 from qgait.runtime.reference import Reference
 
 OK, NO_FRAME, BAD_ARENA, NULL = range(4)
@@ -74,18 +75,18 @@ class Arena:
 
     def __init__(self, offset: int) -> None:
         self.library = load(bundle("tiny", "host"))
-        self.size = self.library.gait_arena_size()
+        self.size = self.library.arena_size()
         self.memory = np.full(self.size + 256, GUARD, np.uint8)
         self.start = -self.memory.ctypes.data % 64 + 64 + offset
         self.address = self.memory.ctypes.data + self.start
-        self.library.gait_reset(self.address)
+        self.library.reset(self.address)
 
     def push(self, frame: NDArray[np.uint8]) -> int:
-        return int(self.library.gait_push(self.address, frame.ctypes.data))
+        return int(self.library.push(self.address, frame.ctypes.data))
 
     def embedding(self) -> NDArray[np.int8]:
         out = np.zeros(bundle("tiny", "host").embedding_shape, np.int8)
-        assert self.library.gait_embedding(self.address, out.ctypes.data) == OK
+        assert self.library.embedding(self.address, out.ctypes.data) == OK
         return out
 
     def guards_live(self) -> bool:
@@ -114,7 +115,7 @@ def test_frames_and_results_may_lie_anywhere(clip: NDArray[np.uint8], expected: 
         assert arena.push(frame) == OK
     out = np.full(expected[-1].size + 64, GUARD, np.int8)
     for shift in (1, 5, 31):
-        assert arena.library.gait_embedding(arena.address, out.ctypes.data + shift) == OK
+        assert arena.library.embedding(arena.address, out.ctypes.data + shift) == OK
         np.testing.assert_array_equal(out[shift : shift + expected[-1].size], expected[-1].ravel())
         assert (out[shift + expected[-1].size :] == GUARD).all()
 
@@ -138,7 +139,7 @@ def test_threads_with_an_arena_each(clip: NDArray[np.uint8], expected: list[NDAr
     def walk(number: int) -> None:
         arena = Arena(number)
         for _ in range(30):
-            arena.library.gait_reset(arena.address)
+            arena.library.reset(arena.address)
             for frame, codes in zip(clip, expected, strict=True):
                 arena.push(frame)
                 if (arena.embedding() != codes).any():
@@ -156,22 +157,22 @@ def test_misuse_is_answered_and_writes_nothing(clip: NDArray[np.uint8]) -> None:
     arena = Arena(0)
     library = arena.library
     out = np.full(bundle("tiny", "host").embedding_shape, GUARD, np.int8)
-    assert library.gait_embedding(arena.address, out.ctypes.data) == NO_FRAME
-    assert library.gait_push(None, clip.ctypes.data) == NULL
-    assert library.gait_push(arena.address, None) == NULL
-    assert library.gait_embedding(None, out.ctypes.data) == NULL
-    assert library.gait_embedding(arena.address, None) == NULL
-    library.gait_reset(None)
+    assert library.embedding(arena.address, out.ctypes.data) == NO_FRAME
+    assert library.push(None, clip.ctypes.data) == NULL
+    assert library.push(arena.address, None) == NULL
+    assert library.embedding(None, out.ctypes.data) == NULL
+    assert library.embedding(arena.address, None) == NULL
+    library.reset(None)
     fresh = ctypes.create_string_buffer(arena.size)
-    assert library.gait_push(fresh, clip.ctypes.data) == BAD_ARENA
-    assert library.gait_embedding(fresh, out.ctypes.data) == BAD_ARENA
+    assert library.push(fresh, clip.ctypes.data) == BAD_ARENA
+    assert library.embedding(fresh, out.ctypes.data) == BAD_ARENA
     arena.push(clip[0])
     ctypes.memmove(fresh, arena.address, arena.size)
-    assert library.gait_embedding(fresh, out.ctypes.data) == BAD_ARENA, "an arena must not move"
+    assert library.embedding(fresh, out.ctypes.data) == BAD_ARENA, "an arena must not move"
     assert (out == GUARD).all()
 
 
 def test_an_arena_of_another_model_is_noticed(clip: NDArray[np.uint8]) -> None:
     arena = ctypes.create_string_buffer(1_000_000)
-    load(bundle("gaitset", "host")).gait_reset(arena)
-    assert load(bundle("tiny", "host")).gait_push(arena, clip.ctypes.data) == BAD_ARENA
+    load(bundle("gaitset", "host")).reset(arena)
+    assert load(bundle("tiny", "host")).push(arena, clip.ctypes.data) == BAD_ARENA

@@ -14,6 +14,7 @@ from example_graphs import silhouettes
 from numpy.typing import NDArray
 from random_graphs import random_temporal_graph
 
+from qgait.compiler.bundle import write
 from qgait.compiler.glue.library import glue
 from qgait.compiler.memory_plan import HEADER_BYTES, aligned, plan, state_bytes
 from qgait.compiler.tvm.lowering import lower
@@ -21,7 +22,9 @@ from qgait.errors import ParityError
 from qgait.export.schedule import LIMIT
 from qgait.runtime import reference
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import Compiled, Stream, load, selftest
+from qgait.runtime.compiled import Compiled, Stream
+from qgait.runtime.library import load
+from qgait.runtime.selftest import selftest
 from qgait.targets.processors import find
 
 NAMES = ("temporal", "parts")
@@ -82,7 +85,7 @@ def test_random_networks_over_time(seed: int, tmp_path: Path) -> None:
     """Clips shorter than the network needs, and strides of two and three frames."""
     network = random_temporal_graph(seed)
     clip = silhouettes(14, seed, 8, 6)
-    made = Bundle.write(network, find("host"), tmp_path / "b", [clip[:2], clip[:3]])
+    made = write(network, find("host"), tmp_path / "b", [clip[:2], clip[:3]])
     assert made.manifest["timing"]["min_frames"] > 1 and made.manifest["timing"]["stride"] == {3: 2, 11: 3}[seed]
     stream = Stream(made)
     for n, frame in enumerate(clip, start=1):
@@ -96,19 +99,19 @@ class Arena:
     def __init__(self, name: str, offset: int, rubbish: int = GUARD) -> None:
         self.made = bundle(name, "host")
         self.library = load(self.made)
-        self.size = self.library.gait_arena_size()
+        self.size = self.library.arena_size()
         self.memory = np.full(self.size + 256, GUARD, np.uint8)
         self.start = -self.memory.ctypes.data % 64 + 64 + offset
         self.memory[self.start : self.start + self.size] = rubbish
         self.address = self.memory.ctypes.data + self.start
-        self.library.gait_reset(self.address)
+        self.library.reset(self.address)
 
     def push(self, frame: NDArray[np.uint8]) -> None:
-        assert self.library.gait_push(self.address, frame.ctypes.data) == 0
+        assert self.library.push(self.address, frame.ctypes.data) == 0
 
     def embedding(self) -> NDArray[np.int8]:
         out = np.zeros(self.made.embedding_shape, np.int8)
-        assert self.library.gait_embedding(self.address, out.ctypes.data) == 0
+        assert self.library.embedding(self.address, out.ctypes.data) == 0
         return out
 
     def kept(self) -> bytes:
@@ -180,7 +183,7 @@ def test_set_pooled_networks_have_none_of_it(name: str) -> None:
     made = plan(program)
     maxima = sum(aligned(graph(name).tensors[maximum].size) for maximum in made.state)
     assert (made.copy, made.rings, made.state_bytes) == (0, {}, HEADER_BYTES + maxima)
-    source = glue(program, made).source
+    source = glue(program, made).sources["glue.c"]
     assert not any(word in source for word in ("run_frame", "due(", "look(", "copy", "int32_t value"))
 
 

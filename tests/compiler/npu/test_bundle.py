@@ -26,8 +26,9 @@ from qgait.export.graph import Graph
 from qgait.export.segments import Segment
 from qgait.export.tosa.writer import segment_bytes
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import Compiled, command_of
+from qgait.runtime.compiled import Compiled
 from qgait.runtime.ethosu.segment import CompiledSegment
+from qgait.runtime.programs import command_of
 from qgait.runtime.reference import Reference
 from qgait.targets.processors import find
 from qgait.verification import proof
@@ -135,7 +136,7 @@ def test_the_files_are_what_a_firmware_engineer_needs() -> None:
     files = set(bundle().manifest["files"])
     streams = {f"npu/{name}.{form}" for name in ("frame", "head") for form in ("tosa", "tflite", "commands", "weights")}
     clip_files = {f"selftest/clip{i}.{kind}" for i in range(2) for kind in ("frames", "codes")}
-    assert files == {"libgait.a", "gait.h", "npu_driver.h", "npu_ethosu.c", *streams, *clip_files}
+    assert files == {"libgait.a", "gait.h", "gait.pc", "npu_driver.h", "npu_ethosu.c", *streams, *clip_files}
 
 
 def test_beside_a_processor_with_linux_the_kernel_drives_the_npu() -> None:

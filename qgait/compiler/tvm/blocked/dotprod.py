@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.dot_products import Buffer, CodeRange, Expr, ResidualAdd
 from qgait.compiler.tvm.builder import load, splat, widen
+from qgait.compiler.tvm.dot_products import Buffer, CodeRange, Expr, ResidualAdd
 from qgait.compiler.tvm.neon import NeonRescaling, look_up, neon
 from qgait.compiler.tvm.rescaling import ShortRescaling
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.dot_products import Buffer, DotProducts, Expr
 from qgait.compiler.tvm.blocked.gather import pieces
 from qgait.compiler.tvm.blocked.plan import ConvPlan
 from qgait.compiler.tvm.builder import load, store
+from qgait.compiler.tvm.dot_products import Buffer, DotProducts, Expr
 from qgait.export.operators import Table
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.dot_products import Buffer, Expr
 from qgait.compiler.tvm.blocked.plan import BLOCK, ConvPlan
 from qgait.compiler.tvm.builder import load, splat, store
+from qgait.compiler.tvm.dot_products import Buffer, Expr
 
 
 class Gather:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.dot_products import Buffer, CodeRange, DotProducts, Expr, ResidualAdd
 from qgait.compiler.tvm.blocked.finish import Finish
 from qgait.compiler.tvm.blocked.gather import Gather, pieces
 from qgait.compiler.tvm.blocked.plan import BLOCK, ConvPlan, plan
 from qgait.compiler.tvm.blocked.tile import RegisterTile, TileConstants
 from qgait.compiler.tvm.builder import function, load, local, splat, store
+from qgait.compiler.tvm.dot_products import Buffer, CodeRange, DotProducts, Expr, ResidualAdd
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.program import Kernel

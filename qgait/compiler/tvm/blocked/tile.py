@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.dot_products import Buffer, DotProducts, Expr
 from qgait.compiler.tvm.blocked.packing import packed_bias, packed_rescaling, packed_weights
 from qgait.compiler.tvm.blocked.plan import ConvPlan
 from qgait.compiler.tvm.builder import Function, load, local, store
+from qgait.compiler.tvm.dot_products import Buffer, DotProducts, Expr
 from qgait.compiler.tvm.rescaling import Int32
 from qgait.export.operators import Conv2d
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.blocked.dot_products import Buffer, CodeRange, Expr, ResidualAdd
 from qgait.compiler.tvm.builder import load, local, splat, store, widen
+from qgait.compiler.tvm.dot_products import Buffer, CodeRange, Expr, ResidualAdd
 from qgait.compiler.tvm.rescaling import Int32, ShortRescaling
 
 LANES = 16

@@ -1,0 +1,3 @@
+"""The version, for files that qgait writes."""
+
+__version__ = "0.1.0"
