@@ -10,9 +10,10 @@ from string import Template
 
 import numpy as np
 
+from qgait.compiler.alignment import ALIGNMENT, aligned
 from qgait.compiler.glue.calls import Calls, plain
 from qgait.compiler.glue.streaming import calls_of_streams
-from qgait.compiler.memory_plan import ALIGNMENT, MemoryPlan, aligned
+from qgait.compiler.memory_plan import MemoryPlan
 from qgait.compiler.npu.call import driver
 from qgait.compiler.tvm.program import Program
 
