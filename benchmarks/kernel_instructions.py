@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from kernel_driver import build_driver, driver_command, write_data
+from kernel_driver import build_driver, calls_of, driver_command
 from numpy.typing import NDArray
 
 from qgait.compiler.tvm.program import Kernel
@@ -24,9 +24,9 @@ def instructions(kernel: Kernel, graph: Graph, target: Target, tensors: Mapping[
     wanted = tensors[kernel.output]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        driver = build_driver([kernel], graph, target, folder)
-        data = write_data([kernel], tensors, folder / "data")
+        driver, data = build_driver([kernel], target, folder), folder / "data"
+        data.write_bytes(calls_of([kernel], graph, tensors).file())
         one, three = (count_instructions(driver_command(driver, data, target, n), folder) for n in (1, 3))
-        found = np.fromfile(folder / "outputs", np.int8)[: wanted.size].reshape(wanted.shape)
+        found = np.fromfile(folder / "outputs", np.int8).reshape(wanted.shape)
     np.testing.assert_array_equal(found, wanted)
     return (three - one) // 2
