@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from example_graphs import gaitbase_graph, gaitset_graph, silhouettes
-from kernel_driver import build_driver, write_data
+from kernel_instructions import instructions
 
 from qgait.commands.output import table
 from qgait.compiler.tvm.lowering import lower
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
-from qgait.runtime import qemu, reference
+from qgait.runtime import reference
 from qgait.targets import processors as targets
 from qgait.targets.processors import Target
 
@@ -32,19 +31,14 @@ GRAPHS = {"gaitbase": gaitbase_graph, "gaitset": gaitset_graph}
 
 def rows(graph: Graph, target: Target) -> list[tuple[str, int, int]]:
     """(layers, multiply-accumulates, instructions) of every kernel that runs once a frame."""
-    assert target.qemu is not None, "the target runs without QEMU"
     tensors = {name: codes[0] for name, codes in reference.trace(graph, silhouettes(1)).items()}
     macs = {op.name: op.macs(graph.tensors) for op in graph.ops}
     found = []
     for kernel in lower(graph, target).frame:
         if not sum(macs.get(name, 0) for name in kernel.ops):
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            driver = build_driver([kernel], graph, target, Path(folder))
-            data = write_data([kernel], tensors, Path(folder) / "data")
-            program = [driver, data, Path(folder) / "outputs"]
-            one, three = (qemu.count_instructions([*target.qemu, *program, repeats]) for repeats in ("1", "3"))
-        found.append((" + ".join(kernel.ops), sum(macs[name] for name in kernel.ops), (three - one) // 2))
+        count = instructions(kernel, graph, target, tensors)
+        found.append((" + ".join(kernel.ops), sum(macs[name] for name in kernel.ops), count))
     return found
 
 

@@ -1,9 +1,11 @@
-"""Runs compiled kernels one by one on given tensors: a small C program, on this machine or under QEMU."""
+"""Runs compiled kernels on given memory: kernel_driver.c, on this machine or under QEMU.
+
+`run_kernels` runs kernels one by one; ``program_driver`` runs whole programs with the same C.
+"""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.compiler.link import Linker
+from qgait.compiler.glue.library import DEVICE
+from qgait.compiler.link import Linker, zig_command
 from qgait.compiler.tvm.emit import emit_object
 from qgait.compiler.tvm.program import Kernel
 from qgait.export.graph import Graph
@@ -19,79 +22,24 @@ from qgait.targets.processors import Target
 from qgait.targets.qemu_system import emulator, system_command
 
 Codes = NDArray[np.int8]
-GUARD = 64  # bytes behind every output that must keep their value
-UNTOUCHED = 0x5A
-
-HEAD = """#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-static FILE *data;
-// memory that ends at a page which cannot be read
-static void *take(size_t size, size_t alignment) {
-    size_t page = 4096, used = (size + alignment - 1) / alignment * alignment, pages = (used + page - 1) / page * page;
-    char *memory = mmap(NULL, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    mprotect(memory + pages, page, PROT_NONE);
-    memory += pages - used;
-    if (fread(memory, 1, size, data) != size) exit(3);
-    return memory;
-}
-static void *room(size_t size) { return memset(aligned_alloc(64, (size + 63) / 64 * 64), 0x5A, size); }
-"""
-
-# the same without an operating system; nothing guards the end of memory there
-BARE_HEAD = """#include <stdint.h>
-#include "system.h"
-#define fwrite(bytes, size, count, file) put(bytes, count)
-#define fclose(file) (close_streams(), 0)
-static char memory[8 << 20], *used = memory;
-static void *room(size_t size) {
-    char *start = used;
-    for (used += (size + 63) / 64 * 64; start < used; start++) *start = 0x5A;
-    return used - (size + 63) / 64 * 64;
-}
-static void *fetch(size_t size) {
-    void *start = room(size);
-    if (take(start, size) != size) refuse("too little data");
-    return start;
-}
-#define take(size, alignment) fetch(size)
-"""
+MOST_ARGUMENTS = 16
+ANYTHING = b"\x33"  # what memory holds before it is written
+DRIVER = Path(__file__).with_suffix(".c")
 
 
-def build_driver(kernels: Sequence[Kernel], graph: Graph, target: Target, folder: Path) -> Path:
-    """A static program: ``driver DATA OUTPUTS REPEATS`` calls every kernel REPEATS times and writes what it left."""
-    bare = target.bare_metal
-    lines = [BARE_HEAD if bare else HEAD, *(f"{kernel.prototype()};" for kernel in kernels)]
-    lines += ["int main(int argc, char **argv) {", "int repeats = argv[3][0] - '0';"]
-    if bare:
-        lines.append("open_streams(argv[1], argv[2]);")
+def build_driver(kernels: Sequence[Kernel], target: Target, folder: Path) -> Path:
+    """A static program: ``driver DATA OUTPUTS REPEATS`` makes the calls of `Calls.file`, each REPEATS times."""
+    kernel_object, driver = folder / "kernels.o", folder / "driver"
+    names = ", ".join(kernel.symbol for kernel in kernels)
+    (folder / "kernels.h").write_text(f"extern kernel {names};\nstatic kernel *const kernels[] = {{{names}}};\n")
+    kernel_object.write_bytes(emit_object(kernels, target))
+    if target.bare_metal:
+        Linker(target, folder).bare_program([DRIVER], [kernel_object], folder, driver)
     else:
-        lines += ['data = fopen(argv[1], "rb");', 'FILE *outputs = fopen(argv[2], "wb");']
-    for kernel in kernels:
-        inputs = [graph.tensors[name].size for name in kernel.inputs]
-        size = graph.tensors[kernel.output].size
-        take = [f"take({n}, 16)" for n in inputs] + [f"take({array.nbytes}, 64)" for array in kernel.constants]
-        names = [f"p{i}" for i in range(len(take))]
-        scratch = ["scratch"] if kernel.scratch_bytes else []
-        lines.append("{" + "".join(f"void *{name} = {call};" for name, call in zip(names, take, strict=True)))
-        lines.append(f"void *scratch = room({kernel.scratch_bytes + GUARD});")
-        lines.append(f"int8_t *out = (int8_t *)room({size + GUARD + 16}) + 16;")  # outputs are 16-byte aligned
-        call = f"{kernel.symbol}({', '.join([*names, *scratch, 'out'])})"
-        lines.append(f"for (int i = 0; i < repeats; i++) {call};")
-        lines.append(f"fwrite(out, 1, {size + GUARD}, outputs);")
-        lines.append(f"fwrite((char *)scratch + {kernel.scratch_bytes}, 1, {GUARD}, outputs);" + "}")
-    lines.append("return fclose(outputs); }")
-    (folder / "driver.c").write_text("\n".join(lines))
-    (folder / "kernels.o").write_bytes(emit_object(kernels, target))
-    if bare:
-        Linker(target, folder).bare_program([folder / "driver.c"], [folder / "kernels.o"], folder, folder / "driver")
-        return folder / "driver"
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig_target, "-static", "-O1", "-w"]
-    command += ["-o", "driver", "driver.c", "kernels.o"]
-    subprocess.run(command, cwd=folder, check=True)
-    return folder / "driver"
+        words = [*zig_command(), "cc", "-target", target.zig_target, "-static", "-O1", f"-I{DEVICE}", f"-I{folder}"]
+        sources = [DRIVER, DEVICE / "system_posix.c", kernel_object]
+        subprocess.run([*words, *map(str, sources), "-o", str(driver)], check=True)
+    return driver
 
 
 def driver_command(driver: Path, data: Path, target: Target, repeats: int) -> list[str | Path]:
@@ -102,13 +50,69 @@ def driver_command(driver: Path, data: Path, target: Target, repeats: int) -> li
     return [*(target.qemu or ()), driver, *words]
 
 
-def write_data(kernels: Sequence[Kernel], tensors: Mapping[str, Codes], path: Path) -> Path:
-    """The inputs and constants of every kernel, in the order in which the driver takes them."""
-    with path.open("wb") as file:
-        for kernel in kernels:
-            for array in (*(tensors[name] for name in kernel.inputs), *kernel.constants):
-                file.write(np.ascontiguousarray(array).tobytes())
-    return path
+class Calls:
+    """Buffers by name and the calls of kernels that use them."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, tuple[bytes, int]] = {}
+        self.calls: list[tuple[int, Sequence[str]]] = []
+
+    def given(self, name: str, data: bytes, alignment: int = 16) -> None:
+        """A buffer that is only read; not a byte may be read behind it, but for those up to its alignment."""
+        self.buffers[name] = data, _rounded(len(data), alignment)
+
+    def written(self, name: str, data: bytes) -> None:
+        """A tensor that some kernel writes, aligned to 16 bytes and to no more."""
+        room = _rounded(len(data) + 1, 16)
+        self.buffers[name] = data, room if room % 64 else room + 16
+
+    def scratch(self, name: str, size: int) -> None:
+        """Working memory of a kernel."""
+        self.buffers[name] = ANYTHING * size, _rounded(size, 64) + 64
+
+    def call(self, kernel: int, arguments: Sequence[str]) -> None:
+        """Kernel number ``kernel`` of the driver; the last argument is its output."""
+        assert len(arguments) <= MOST_ARGUMENTS
+        self.calls.append((kernel, arguments))
+
+    def file(self) -> bytes:
+        """The driver's input."""
+        numbers = {name: number for number, name in enumerate(self.buffers)}
+        parts = [_words(len(self.buffers))]
+        for data, room in self.buffers.values():
+            parts += [_words(len(data), room), data]
+        parts.append(_words(len(self.calls)))
+        for kernel, arguments in self.calls:
+            parts.append(_words(kernel, len(arguments), *(numbers[name] for name in arguments)))
+        return b"".join(parts)
+
+
+def run(driver: Path, calls: Calls, target: Target, repeats: int = 1) -> Codes:
+    """The outputs of all calls, one behind the other; fails where a kernel leaves its memory."""
+    data = driver.with_name("data")
+    data.write_bytes(calls.file())
+    command = driver_command(driver, data, target, repeats)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=driver.parent)
+    assert done.returncode == 0, f"the driver ended with {done.returncode}: {done.stderr}"
+    return np.fromfile(driver.with_name("outputs"), np.int8)
+
+
+def calls_of(kernels: Sequence[Kernel], graph: Graph, tensors: Mapping[str, Codes]) -> Calls:
+    """One call of every kernel, each with buffers of its own that hold its inputs from ``tensors``."""
+    calls = Calls()
+    for number, kernel in enumerate(kernels):
+        inputs = [f"{number} in {i}" for i in range(len(kernel.inputs))]
+        constants = [f"{number} constant {i}" for i in range(len(kernel.constants))]
+        scratch = [f"{number} scratch"] if kernel.scratch_bytes else []
+        for name, tensor in zip(inputs, kernel.inputs, strict=True):
+            calls.given(name, tensors[tensor].tobytes())
+        for name, array in zip(constants, kernel.constants, strict=True):
+            calls.given(name, array.tobytes(), 64)
+        for name in scratch:
+            calls.scratch(name, kernel.scratch_bytes)
+        calls.written(f"{number} out", ANYTHING * graph.tensors[kernel.output].size)
+        calls.call(number, [*inputs, *constants, *scratch, f"{number} out"])
+    return calls
 
 
 def run_kernels(
@@ -116,14 +120,20 @@ def run_kernels(
 ) -> dict[str, Codes]:
     """Each kernel's output when its inputs are taken from ``tensors``; fails if it reads or writes past its memory."""
     with tempfile.TemporaryDirectory() as folder:
-        driver = build_driver(kernels, graph, target, Path(folder))
-        data = write_data(kernels, tensors, Path(folder) / "data")
-        subprocess.run(driver_command(driver, data, target, 2), check=True, cwd=folder)
-        written = np.fromfile(Path(folder) / "outputs", np.uint8)
-    outputs = {}
+        driver = build_driver(kernels, target, Path(folder))
+        written = run(driver, calls_of(kernels, graph, tensors), target, repeats=2)
+    outputs, start = {}, 0
     for kernel in kernels:
         tensor = graph.tensors[kernel.output]
-        codes, guards, written = np.split(written, [tensor.size, tensor.size + 2 * GUARD])
-        assert (guards == UNTOUCHED).all(), f"{kernel.symbol} writes past the end of its memory"
-        outputs[kernel.output] = codes.view(np.int8).reshape(tensor.shape)
+        outputs[kernel.output] = written[start : start + tensor.size].reshape(tensor.shape)
+        start += tensor.size
+    assert start == len(written)
     return outputs
+
+
+def _rounded(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
+
+
+def _words(*values: int) -> bytes:
+    return np.array(values, "<u4").tobytes()

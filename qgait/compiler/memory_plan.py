@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qgait.compiler.alignment import ALIGNMENT, aligned
 from qgait.compiler.npu.call import NpuCall
 from qgait.compiler.tvm.program import SILHOUETTE, Program, Step
-from qgait.compiler.views import ALIGNMENT
 from qgait.export.graph import Graph
 from qgait.export.operators import FrameMax
 from qgait.export.schedule import Schedule
@@ -62,11 +62,6 @@ class MemoryPlan:
     def state_bytes(self) -> int:
         """What has to survive from one call to the next, the header included."""
         return self.state_end
-
-
-def aligned(size: int) -> int:
-    """``size`` rounded up to ``ALIGNMENT``."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def pack(buffers: Sequence[Buffer]) -> tuple[dict[str, int], int]:

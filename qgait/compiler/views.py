@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from qgait.compiler.alignment import ALIGNMENT
 from qgait.export.graph import Graph
 from qgait.export.operators import Concat, FrameMax, Op, RowSlice
-
-ALIGNMENT = 64  # bytes; a cache line, and more than any vector load asks for
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def test_instructions_of_a_frame_are_counted_and_repeatable() -> None:
     first, again = (bench(made, "qemu").to_dict() for _ in range(2))
     assert first == again
     macs = graph("tiny").frame_macs
-    assert macs / 16 < first["instructions_per_frame"] < macs
+    assert macs / 16 < first["instructions_per_frame"] < 10 * macs
     assert first["model_bytes"] == made.manifest["memory"]["flash_bytes"]
     assert first["frame_ms"] == {"median": None, "p95": None}
 

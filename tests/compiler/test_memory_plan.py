@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from compiled_bundles import graph
 
-from qgait.compiler.memory_plan import ALIGNMENT, HEADER_BYTES, Buffer, MemoryPlan, aligned, pack, plan
+from qgait.compiler.alignment import ALIGNMENT, aligned
+from qgait.compiler.memory_plan import HEADER_BYTES, Buffer, MemoryPlan, pack, plan
 from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import SILHOUETTE, Kernel, Program
 from qgait.export.graph import Graph

@@ -9,6 +9,7 @@ import pytest
 from example_graphs import silhouettes, tiny_graph
 from hand_graph import tie_clip, tie_graph
 from parity import assert_codes_equal
+from unbounded_rule import rescaled
 
 from qgait.export.graph import Graph
 from qgait.export.operators import (
@@ -19,21 +20,12 @@ from qgait.export.operators import (
     MaxPool2d,
     Op,
     PartLinear,
-    Requant,
     StripPool,
     Table,
-    Tensor,
 )
 from qgait.runtime.reference import FRAMES_AT_ONCE, Reference, input_codes, trace
 
 Values = dict[str, np.ndarray]
-
-
-def rescaled(acc: int, requant: Requant, index: tuple[int, ...], result: Tensor) -> int:
-    """The integer rule in unbounded integers."""
-    m = int(np.broadcast_to(requant.multiplier, result.shape)[index])
-    s = int(np.broadcast_to(requant.shift, result.shape)[index])
-    return min(max(((acc * m + (1 << (s - 1))) >> s) + result.zero_point, result.lo), result.hi)
 
 
 def conv_acc(op: Conv2d, x: np.ndarray, zero_point: int, index: tuple[int, ...]) -> int:

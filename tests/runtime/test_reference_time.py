@@ -10,6 +10,7 @@ from example_graphs import parts_graph, silhouettes, temporal_graph
 from graph_builder import GraphBuilder
 from parity import assert_codes_equal
 from random_graphs import random_temporal_graph
+from unbounded_rule import rescaled
 
 from qgait.export.graph import Graph
 from qgait.export.operators import (
@@ -17,10 +18,8 @@ from qgait.export.operators import (
     Multiply,
     Op,
     PowerPool,
-    Requant,
     RowSlice,
     StripPool,
-    Tensor,
     WindowMax,
     WindowPool,
 )
@@ -28,13 +27,6 @@ from qgait.export.timing import repeated
 from qgait.runtime.reference import Reference, trace
 
 Index = tuple[int, ...]
-
-
-def rescaled(acc: int, requant: Requant, index: Index, result: Tensor) -> int:
-    """The integer rule in unbounded integers."""
-    m = int(np.broadcast_to(requant.multiplier, result.shape)[index])
-    s = int(np.broadcast_to(requant.shift, result.shape)[index])
-    return min(max(((acc * m + (1 << (s - 1))) >> s) + result.zero_point, result.lo), result.hi)
 
 
 def seen(op: Op, value: int, length: int) -> list[int | None]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qgait.compiler.alignment import ALIGNMENT, aligned
 from qgait.compiler.device import c_source
 from qgait.compiler.glue.calls import Calls, plain
 from qgait.compiler.glue.streaming import streaming
-from qgait.compiler.memory_plan import ALIGNMENT, MemoryPlan, aligned
+from qgait.compiler.memory_plan import MemoryPlan
 from qgait.compiler.npu.call import driver
 from qgait.compiler.tvm.program import Program
 from qgait.runtime.bundle_names import DEFAULT_PREFIX

@@ -17,11 +17,11 @@ from tvm.ir import PointerType, PrimType
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from qgait.compiler.alignment import ALIGNMENT, aligned
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
 from qgait.export.operators import Tensor
 
-ALIGNMENT = 64
 Index: TypeAlias = "tirx.PrimExpr | int"
 
 
@@ -30,10 +30,10 @@ def constant(values: ArrayLike, dtype: str) -> NDArray[np.generic]:
     flat = np.ascontiguousarray(values, dtype).reshape(-1)
     room = np.empty(flat.nbytes + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
-    aligned = room[start : start + flat.nbytes].view(dtype)
-    aligned[:] = flat
-    aligned.flags.writeable = False
-    return aligned
+    copy = room[start : start + flat.nbytes].view(dtype)
+    copy[:] = flat
+    copy.flags.writeable = False
+    return copy
 
 
 class Function:
@@ -72,7 +72,7 @@ class Function:
             width = np.dtype(dtype).itemsize
             offset = self.scratch_bytes // width
             buffers.append(self._declare(f"scratch{len(buffers)}", size, dtype, pointer, offset))
-            self.scratch_bytes += -(-size * width // ALIGNMENT) * ALIGNMENT
+            self.scratch_bytes += aligned(size * width)
         return buffers
 
     def output(self, tensor: Tensor) -> tirx.Buffer:

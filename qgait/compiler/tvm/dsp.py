@@ -26,7 +26,7 @@ def widened(word: PrimExpr) -> PrimExpr:
 
 
 class DspRescaling:
-    """A ``ShortRescaling`` with SMMUL, which keeps the high half of a product; no left shift that saturates."""
+    """A ``ShortRescaling`` from the high half of a product (SMMUL where LLVM sees it); no left shift that saturates."""
 
     lanes = 2
     product_shift = 32

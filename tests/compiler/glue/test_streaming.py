@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from arena import BAD_ARENA, GUARD, NO_FRAME, NULL, OK, Arena
 from compiled_bundles import bundle, clips, graph
 from numpy.typing import NDArray
 
@@ -14,9 +15,6 @@ from qgait.errors import QgaitError
 from qgait.runtime.compiled import Stream
 from qgait.runtime.library import load
 from qgait.runtime.reference import Reference
-
-OK, NO_FRAME, BAD_ARENA, NULL = range(4)
-GUARD = 0x5A
 
 
 @pytest.fixture(scope="module")
@@ -70,49 +68,25 @@ def test_a_frame_of_another_size_is_refused() -> None:
         Stream(bundle("tiny", "host")).push(np.zeros((16, 13), np.uint8))
 
 
-class Arena:
-    """The C calls on an arena that begins ``offset`` bytes behind a multiple of 64, between guard bytes."""
-
-    def __init__(self, offset: int) -> None:
-        self.library = load(bundle("tiny", "host"))
-        self.size = self.library.arena_size()
-        self.memory = np.full(self.size + 256, GUARD, np.uint8)
-        self.start = -self.memory.ctypes.data % 64 + 64 + offset
-        self.address = self.memory.ctypes.data + self.start
-        self.library.reset(self.address)
-
-    def push(self, frame: NDArray[np.uint8]) -> int:
-        return int(self.library.push(self.address, frame.ctypes.data))
-
-    def embedding(self) -> NDArray[np.int8]:
-        out = np.zeros(bundle("tiny", "host").embedding_shape, np.int8)
-        assert self.library.embedding(self.address, out.ctypes.data) == OK
-        return out
-
-    def guards_live(self) -> bool:
-        outside = np.delete(self.memory, np.s_[self.start : self.start + self.size])
-        return bool((outside == GUARD).all())
-
-
 @pytest.mark.parametrize("offset", [0, 1, 3, 16, 37, 63])
 def test_an_arena_may_start_anywhere_and_is_not_overrun(
     offset: int, clip: NDArray[np.uint8], expected: list[NDArray[np.int8]]
 ) -> None:
-    arena = Arena(offset)
+    arena = Arena(bundle("tiny", "host"), offset)
     for frame, codes in zip(clip, expected, strict=True):
-        assert arena.push(frame) == OK
+        arena.push(frame)
         np.testing.assert_array_equal(arena.embedding(), codes)
     assert arena.guards_live()
 
 
 def test_frames_and_results_may_lie_anywhere(clip: NDArray[np.uint8], expected: list[NDArray[np.int8]]) -> None:
-    arena = Arena(0)
+    arena = Arena(bundle("tiny", "host"))
     for shift in range(1, 9):
         room = np.zeros(clip[0].size + 64, np.uint8)
         start = -room.ctypes.data % 32 + shift
         frame = room[start : start + clip[0].size]
         frame[:] = clip[shift - 1].ravel()
-        assert arena.push(frame) == OK
+        arena.push(frame)
     out = np.full(expected[-1].size + 64, GUARD, np.int8)
     for shift in (1, 5, 31):
         assert arena.library.embedding(arena.address, out.ctypes.data + shift) == OK
@@ -123,7 +97,7 @@ def test_frames_and_results_may_lie_anywhere(clip: NDArray[np.uint8], expected: 
 def test_interleaved_arenas_do_not_disturb_each_other(
     clip: NDArray[np.uint8], expected: list[NDArray[np.int8]]
 ) -> None:
-    forwards, backwards = Arena(0), Arena(21)
+    forwards, backwards = Arena(bundle("tiny", "host")), Arena(bundle("tiny", "host"), 21)
     reverse = clip[::-1].copy()
     wanted = [Reference(graph("tiny")).embed(reverse[: n + 1]) for n in range(len(clip))]
     for n in range(len(clip)):
@@ -137,7 +111,7 @@ def test_threads_with_an_arena_each(clip: NDArray[np.uint8], expected: list[NDAr
     wrong: list[int] = []
 
     def walk(number: int) -> None:
-        arena = Arena(number)
+        arena = Arena(bundle("tiny", "host"), number)
         for _ in range(30):
             arena.library.reset(arena.address)
             for frame, codes in zip(clip, expected, strict=True):
@@ -154,7 +128,7 @@ def test_threads_with_an_arena_each(clip: NDArray[np.uint8], expected: list[NDAr
 
 
 def test_misuse_is_answered_and_writes_nothing(clip: NDArray[np.uint8]) -> None:
-    arena = Arena(0)
+    arena = Arena(bundle("tiny", "host"))
     library = arena.library
     out = np.full(bundle("tiny", "host").embedding_shape, GUARD, np.int8)
     assert library.embedding(arena.address, out.ctypes.data) == NO_FRAME

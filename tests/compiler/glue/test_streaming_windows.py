@@ -8,29 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arena import Arena
 from compiled_bundles import broken, clips, graph
 from compiled_bundles import bundle as bundle_of
 from example_graphs import silhouettes
 from numpy.typing import NDArray
 from random_graphs import random_temporal_graph
 
+from qgait.compiler.alignment import aligned
 from qgait.compiler.bundle import write
 from qgait.compiler.glue.library import glue
-from qgait.compiler.memory_plan import HEADER_BYTES, aligned, plan, state_bytes
+from qgait.compiler.memory_plan import HEADER_BYTES, plan, state_bytes
 from qgait.compiler.tvm.lowering import lower
 from qgait.errors import ParityError
 from qgait.export.schedule import LIMIT
 from qgait.runtime import reference
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.compiled import Compiled, Stream
-from qgait.runtime.library import load
 from qgait.runtime.selftest import selftest
 from qgait.targets.processors import find
 
 NAMES = ("temporal", "parts")
 TARGETS = ("host", "arm", "arm64-v8", "armv7")
 LENGTHS = tuple(range(1, 13))
-GUARD = 0x5A
 
 
 def bundle(name: str, target: str) -> Bundle:
@@ -93,41 +93,10 @@ def test_random_networks_over_time(seed: int, tmp_path: Path) -> None:
         np.testing.assert_array_equal(stream.embedding(), reference.Reference(network).embed(clip[:n]))
 
 
-class Arena:
-    """The C calls on an arena that begins ``offset`` bytes behind a multiple of 64, between guard bytes."""
-
-    def __init__(self, name: str, offset: int, rubbish: int = GUARD) -> None:
-        self.made = bundle(name, "host")
-        self.library = load(self.made)
-        self.size = self.library.arena_size()
-        self.memory = np.full(self.size + 256, GUARD, np.uint8)
-        self.start = -self.memory.ctypes.data % 64 + 64 + offset
-        self.memory[self.start : self.start + self.size] = rubbish
-        self.address = self.memory.ctypes.data + self.start
-        self.library.reset(self.address)
-
-    def push(self, frame: NDArray[np.uint8]) -> None:
-        assert self.library.push(self.address, frame.ctypes.data) == 0
-
-    def embedding(self) -> NDArray[np.int8]:
-        out = np.zeros(self.made.embedding_shape, np.int8)
-        assert self.library.embedding(self.address, out.ctypes.data) == 0
-        return out
-
-    def kept(self) -> bytes:
-        """What the manifest says is remembered: header, first frames, maxima, rings."""
-        begin = self.start + -self.address % 64
-        return self.memory[begin : begin + self.made.manifest["memory"]["state_bytes"]].tobytes()
-
-    def guards_live(self) -> bool:
-        outside = np.delete(self.memory, np.s_[self.start : self.start + self.size])
-        return bool((outside == GUARD).all())
-
-
 @pytest.mark.parametrize(("offset", "rubbish"), [(0, 0), (1, 0xFF), (37, 0x80), (63, 0x7F)])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_arena_is_not_overrun_and_what_was_in_it_does_not_matter(name: str, offset: int, rubbish: int) -> None:
-    arena = Arena(name, offset, rubbish)
+    arena = Arena(bundle(name, "host"), offset, rubbish)
     for frame, codes in zip(walk(name), expected(name), strict=True):
         arena.push(frame)
         before = arena.kept()
@@ -138,7 +107,7 @@ def test_an_arena_is_not_overrun_and_what_was_in_it_does_not_matter(name: str, o
 
 @pytest.mark.parametrize("name", NAMES)
 def test_interleaved_arenas_do_not_disturb_each_other(name: str) -> None:
-    forwards, backwards = Arena(name, 0), Arena(name, 21)
+    forwards, backwards = Arena(bundle(name, "host")), Arena(bundle(name, "host"), 21)
     reverse = walk(name)[::-1].copy()
     for n, codes in zip(LENGTHS, expected(name), strict=True):
         forwards.push(walk(name)[n - 1])
@@ -150,7 +119,7 @@ def test_interleaved_arenas_do_not_disturb_each_other(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_years_of_frames(name: str) -> None:
     """The frame counter starts anew in the middle of a walk, and nothing shows it."""
-    arena, plain = Arena(name, 0), Arena(name, 0)
+    arena, plain = Arena(bundle(name, "host")), Arena(bundle(name, "host"))
     counter = ctypes.c_uint32.from_address(arena.address + ctypes.sizeof(ctypes.c_size_t))
     many, period = np.tile(walk(name), (8, 1, 1)), graph(name).schedule.period
     skipped = (LIMIT - 1 - 24) // period * period

@@ -105,6 +105,13 @@ def test_direct(target: Target) -> None:
     assert check(cases, conv_portable.conv_kernel, target) == len(CASES)
 
 
+def test_direct_beside_dot_products() -> None:
+    """Where a layer needs 64 bits; tables are looked up in registers there."""
+    cases = {name: case.build(number) for number, (name, case) in enumerate(CASES.items()) if case.table}
+    cases["large multipliers"] = ConvCase((6, 7, 16), 16, table="random", gain=2e9).build()
+    assert check(cases, conv_portable.conv_kernel, find("arm")) == len(cases) > 5
+
+
 def test_direct_with_8_bit_products() -> None:
     """The kernel for strides and 1 x 1 windows; codes and weights at their ends fill 16 bits exactly."""
     cases = {name: case.build(number) for number, (name, case) in enumerate(CASES.items())}

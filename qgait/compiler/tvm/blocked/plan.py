@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qgait.compiler.alignment import aligned
 from qgait.compiler.tvm.fusion import Group
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d
 
 BLOCK = 16  # bytes of K that the micro-kernel takes at once
-ALIGNMENT = 64  # of every part of scratch
 SMALL_SCRATCH = 32 * 1024  # gathered rows that stay in a first-level cache
 
 
@@ -129,13 +129,13 @@ class ConvPlan:
     @property
     def lines_at(self) -> int:
         """Offset in scratch of the bordered input rows that the columns layout is made from."""
-        return _aligned(self.operand.size)
+        return aligned(self.operand.size)
 
     @property
     def staging_at(self) -> int:
         """Offset in scratch of the staged codes, [row_block][columns][tile]."""
         lines = 0 if self.by_rows else self.input_rows * self.line + BLOCK
-        return self.lines_at + _aligned(lines)
+        return self.lines_at + aligned(lines)
 
     @property
     def scratch_bytes(self) -> int:
@@ -184,7 +184,3 @@ def _pixel_tiles(columns: int, pixels: int) -> tuple[tuple[int, int], ...]:
     tiles = -(-columns // pixels)
     narrow, wide = columns // tiles, columns % tiles
     return tuple((count, width) for count, width in ((wide, narrow + 1), (tiles - wide, narrow)) if count)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT

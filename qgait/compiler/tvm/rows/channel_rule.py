@@ -9,8 +9,8 @@ import numpy as np
 from qgait.compiler.tvm.builder import Function, Index, load
 from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.requantize import codes_of
-from qgait.compiler.tvm.rescaling import rescaling_rows
-from qgait.export.operators import Conv2d, Tensor
+from qgait.compiler.tvm.rescaling import Int32, rescaling
+from qgait.export.operators import Conv2d, Requant, Tensor
 
 if TYPE_CHECKING:
     from tvm.tirx import PrimExpr
@@ -28,8 +28,7 @@ class ChannelRule:
         self._multiplier = f.constant(np.pad(multiplier, missing, constant_values=2**30), "int32")
         self._shift = f.constant(np.pad(shift, missing, constant_values=30), "int32")
         self._made, self._rounded, self._short = made, instructions.rounded, instructions.rescaling
-        rows = None if self._short is None else rescaling_rows(self._short, conv.requant, count)
-        self._rows = [f.constant(np.pad(row, missing, mode="edge"), "int32") for row in rows or ()]
+        self._rows = [f.constant(row, "int32") for row in self._short_rows(conv.requant, count, missing)]
 
     def lanes(self, channels: int) -> int:
         """How many of ``channels`` sums are best requantized at once."""
@@ -42,3 +41,11 @@ class ChannelRule:
         else:
             value = self._rounded(sums, load(self._multiplier, first, lanes), load(self._shift, first, lanes), lanes)
         return codes_of(value, self._made, lanes)
+
+    def _short_rows(self, requant: Requant, count: int, missing: tuple[int, int]) -> tuple[Int32, ...]:
+        """The constants of the rule in 32 bits; none where the processor is not quick at that, or it does not do."""
+        numbers = None if self._short is None else rescaling(requant, count, self._short.product_shift)
+        if self._short is None or numbers is None:
+            return ()
+        m, n = (np.pad(row, missing, constant_values=1) for row in numbers[:2])
+        return self._short.rows(m, n, np.pad(numbers[2], missing)) or ()
