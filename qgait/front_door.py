@@ -135,6 +135,7 @@ def compile(
     out: PathLike,
     *,
     data: Data | None = None,
+    prefix: str = "gait",
     trace: bool = False,
     flash: str | None = None,
     ram: str | None = None,
@@ -149,17 +150,19 @@ def compile(
     """Compiles ``graph``, or an ONNX file of it, for ``target`` (`qgait targets`) into the bundle folder ``out``.
 
     A bundle at ``out`` is replaced, anything else there is refused. Its self-test is made of ``data``, or of synthetic
-    walkers, and runs at once where this machine can: ParityError if it fails. ``trace`` adds a program that writes down
-    every kernel's result. For a Cortex-M, ``flash`` and ``ram`` ("4M", "512k" or bytes) bound code with weights, and
-    the arena. The others are for an Ethos-U: Vela's ``system_config`` and ``memory_mode``, or those in the file
-    ``vela_config``; ``sram`` bounds a command stream; ``host`` is the processor beside it; without ``host_fallback`` a
-    network that the NPU does not run whole is refused. Needs TVM and zig, for an Ethos-U also Vela.
+    walkers, and runs at once where this machine can: ParityError if it fails. The files and C names of the bundle begin
+    with ``prefix``. ``trace`` adds a program that writes down every kernel's result. For a Cortex-M, ``flash`` and
+    ``ram`` ("4M", "512k" or bytes) bound code with weights, and the arena. The others are for an Ethos-U: Vela's
+    ``system_config`` and ``memory_mode``, or those in the file ``vela_config``; ``sram`` bounds a command stream;
+    ``host`` is the processor beside it; without ``host_fallback`` a network that the NPU does not run whole is refused.
+    Needs TVM and zig, for an Ethos-U also Vela.
     """
     from qgait.compiler.options import CompileOptions
     from qgait.runtime.runnable import RunnableBundle
     from qgait.verification.proven_bundle import compile_proven
 
     options = CompileOptions(
+        prefix=prefix,
         trace=trace,
         flash=flash,
         ram=ram,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from qgait.calibration.weights import weight_steps
 from qgait.errors import QgaitError
 from qgait.models.layers import Layer, activate, shapes
 from qgait.models.series import WINDOWS
+from qgait.progress import Progress, untold
 from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Grid, Recipe
@@ -36,7 +37,7 @@ def calibrate(
     clips: Sequence[Clip],
     recipe: Recipe,
     method: str = "mse",
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[SimulatedNetwork, CalibrationReport]:
     """A simulated network for ``layers`` (batch norm folded) whose grids fit ``clips`` (uint8 [s, H, W]).
 
@@ -49,7 +50,7 @@ def calibrate(
         raise QgaitError(
             f"Calibration needs at least 2 clips and got {len(clips)}.", "give a data set with more clips."
         )
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or untold
     frames = torch.from_numpy(np.stack([some_frames(layers, clip) for clip in clips]))
     height, width = (int(length) for length in frames.shape[2:])
     owners = StepOwners(layers, shapes(layers, (height, width)))
@@ -112,7 +113,7 @@ def _rows(value: Tensor, of_parts: bool) -> NDArray[np.float32]:
 
 
 def _observe(
-    layers: list[Layer], frames: Tensor, owners: StepOwners, tell: Callable[[str, int, int], None]
+    layers: list[Layer], frames: Tensor, owners: StepOwners, tell: Progress
 ) -> tuple[dict[str, Observer], dict[str, Tensor]]:
     """Observers by the owner of a step, and the float network's mean of every channel before its activation.
 

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from qgait.commands.output import console, notes, table
+from qgait.commands.settings import as_options
 
 if TYPE_CHECKING:
     from qgait.runtime.ethosu.estimate import Estimate, StreamEstimate
@@ -28,7 +31,7 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
     for line in _choices(npu["choices"]):
         console.print(line, markup=False, soft_wrap=True)
     for line in staying_lines(npu["host"]):
-        console.print(line, style="dim", markup=False, soft_wrap=True)
+        console.print(as_options(line, click.get_current_context().command), style="dim", markup=False, soft_wrap=True)
     rows = [
         ("host", plan.host.description),
         ("operators on the NPU", f"{len(on_npu)} of {len(graph.ops)}, {share:.1%} of the MACs"),

@@ -21,6 +21,7 @@ from qgait.compiler.link import Linker
 from qgait.compiler.manifest import manifest
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.progress import Progress
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_manifest import MANIFEST, read_manifest, sign
 from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names, names_for
@@ -30,7 +31,6 @@ from qgait.targets.processors import Target
 from qgait.version import __version__
 
 Clips = Sequence[NDArray[np.uint8]]
-Report = Callable[[str, int, int], None]
 HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c")
 STEPS = 4  # lowered, compiled, linked, self-test written
 
@@ -41,7 +41,7 @@ def write(
     out: str | os.PathLike[str],
     selftest_clips: Clips,
     trace: bool = False,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     prefix: str = DEFAULT_PREFIX,
 ) -> Bundle:
     """Compiles ``graph`` for ``target`` into the folder ``out``; needs TVM and zig.
@@ -59,7 +59,7 @@ def write(
     return write_assembly(assemble(graph, target, (), prefix, say), Path(out), selftest_clips, trace, say)
 
 
-def steps(what: str, progress: Report | None) -> Callable[[], None]:
+def steps(what: str, progress: Progress | None) -> Callable[[], None]:
     """Tells ``progress`` one step of writing a bundle after the other."""
     numbers = iter(range(1, STEPS + 1))
 

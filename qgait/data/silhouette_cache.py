@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from qgait.data.processes import run_each
 from qgait.data.silhouettes import HEIGHT, WIDTH, Clip, threshold
 from qgait.errors import QgaitError
 from qgait.files import replacing
+from qgait.progress import Progress
 
 _MARK = b"QGSILH01"
 _TAIL = 8 + len(_MARK)
@@ -64,7 +65,7 @@ class SilhouetteCache:
         wide: bool = False,
         binary: bool = False,
         jobs: int = 1,
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> SilhouetteCache:
         """The cache of ``sequences`` in ``folder``, which is built by ``jobs`` processes if it is not there.
 
@@ -160,7 +161,7 @@ def _build(
     wide: bool,
     binary: bool,
     jobs: int,
-    progress: Callable[[str, int, int], None] | None,
+    progress: Progress | None,
 ) -> dict[str, _Entry]:
     """Writes the cache and returns its index."""
     names = list(sequences)

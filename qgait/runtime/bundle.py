@@ -100,7 +100,7 @@ class Bundle:
     def tracer(self) -> Path:
         """The program that writes down every kernel's result; QgaitError when the bundle was written without."""
         if self.names.tracer not in self.manifest["files"]:
-            raise QgaitError(f"The bundle {self.path} has no {self.names.tracer}.", "compile it with --trace.")
+            raise QgaitError(f"The bundle {self.path} has no {self.names.tracer}.", "compile it with `trace=True`.")
         return self.path.absolute() / self.names.tracer
 
     @property

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qgait.errors import QgaitError
 from qgait.progress import Progress
 from qgait.training.packed_silhouettes import open_silhouettes
+from qgait.training.run_summary import Trained, beginning, people_of, result
 
 if TYPE_CHECKING:
     from qgait.data.opengait import Dataset
@@ -31,28 +32,6 @@ class Listener:
     say: Callable[[str], None]
     note: Callable[[str], None]
     bars: Callable[[], AbstractContextManager[Progress]]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came out. ``file`` is the checkpoint of a float run, the model of a quantized one.
-
-    ``figures``: percent by measure and condition on the test people, if there are any. ``correlations``: of distances
-    between people with the float network's, (Pearson, Spearman), calibrated and trained; quantized runs have them.
-    """
-
-    model: str
-    bits: str | None
-    file: Path
-    iterations: int
-    people: int
-    last_loss: float
-    figures: dict[str, float] = field(default_factory=dict)
-    correlations: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return dataclasses.asdict(self) | {"file": str(self.file)}
 
 
 def run(configuration: Configuration, out: Path, resume: bool, listener: Listener) -> Trained | None:
@@ -77,14 +56,14 @@ def run(configuration: Configuration, out: Path, resume: bool, listener: Listene
     goes_on = from_first(looked)  # others may not see the folder
     dataset = Dataset.open(str(configuration.data.path), configuration.data.partition)
     test = open_evaluation(configuration, dataset)
-    network = _network(configuration, _people(dataset.train), goes_on, listener.note)
+    network = _network(configuration, people_of(dataset.train), goes_on, listener.note)
     arguments = _arguments(configuration, network, listener.note)
     configuration = dataclasses.replace(configuration, arguments=arguments)
     if goes_on:
         from_first(lambda: _check(configuration, saved, network))
     if rank() == 0:
         configuration.write(out / CONFIG)
-        for line in _beginning(configuration, dataset, network, test):
+        for line in beginning(configuration, dataset, network, test):
             listener.say(line)
         if resume and not goes_on:
             listener.say("Nothing was saved yet: it begins again.")
@@ -93,10 +72,8 @@ def run(configuration: Configuration, out: Path, resume: bool, listener: Listene
     trained = _train(configuration, dataset, network, test, out, resume=goes_on, cache=cache)
     if rank() != 0:
         return None
-    listener.say(_result(trained))
-    if test is not None and trained.figures:
-        percent = ", ".join(f"{name} {value:.2f} %" for name, value in trained.figures.items())
-        listener.say(f"On {_people(test.sequences)} test people: {percent}.")
+    for line in result(trained, test):
+        listener.say(line)
     return trained
 
 
@@ -116,7 +93,7 @@ def _train(
         return dict(figures)
 
     common |= {"device": configuration.device, "evaluate": None if test is None else evaluate}
-    people = _people(dataset.train)
+    people = people_of(dataset.train)
     if configuration.bits is None:
         from qgait.training.loop import CHECKPOINT, train
 
@@ -130,51 +107,6 @@ def _train(
     pairs = {"calibrated": result.before, "trained": result.after}
     iterations, last = len(result.losses), result.losses[-1]
     return Trained(network.name, str(recipe), out / MODEL, iterations, people, last, figures, pairs)
-
-
-def _result(trained: Trained) -> str:
-    """What came out, in words."""
-    done = f"{trained.iterations} iterations on {trained.people} people, last loss {trained.last_loss:.4f}."
-    if trained.bits is None:
-        return f"{done} Wrote {trained.file}."
-    pairs = ", ".join(f"{first:.3f}, {second:.3f} {when}" for when, (first, second) in trained.correlations.items())
-    return (
-        f"{trained.model} {trained.bits}: {done} Distances between people against the float network's (Pearson, "
-        f"Spearman): {pairs}. Wrote {trained.file}."
-    )
-
-
-def _beginning(
-    configuration: Configuration, dataset: Dataset, network: Backbone, test: Evaluation | None
-) -> Iterator[str]:
-    """What is going to be trained, before it takes its time."""
-    quantized = configuration.bits is not None
-    settings = configuration.quantized if quantized else configuration.settings
-    widths = ", ".join(str(width) for width in configuration.arguments.get("channels", ()))
-    parameters = sum(p.numel() for p in network.parameters())
-    origin = f" from {configuration.init}" if configuration.init else ""
-    yield f"{network.name}{origin}, channels {widths}: {parameters / 1e6:.2f} M parameters."
-    tested = "no test people"
-    if test is not None:
-        tested = f"test: {len(test.sequences)} sequences of {_people(test.sequences)} people ({test.protocol})"
-    yield f"{len(dataset.train)} sequences of {_people(dataset.train)} people; {tested}."
-    if configuration.data.binary:
-        yield "Silhouettes are thresholded at 128, in training and in the test; so does `qgait eval --binary`."
-    batch = settings.batch
-    sampling = batch.sampling
-    frames = {
-        "fixed": f"{sampling.frames} frames",
-        "unfixed": f"{sampling.frames_min} to {sampling.frames_max} frames",
-        "all": f"up to {sampling.limit} frames",
-    }[sampling.count]
-    length = f"{settings.iterations} iterations"
-    if quantized:
-        stages = configuration.quantized.stages
-        length = f"{configuration.bits}, {stages.first.iterations} + {stages.second.iterations} iterations"
-    yield (
-        f"{length} of {batch.people} x {batch.clips} clips of {frames}, on {configuration.device} in "
-        f"{settings.precision}."
-    )
 
 
 def _check_device(device: str) -> None:
@@ -231,7 +163,3 @@ def _check(configuration: Configuration, saved: Path, network: Backbone) -> None
     else:
         recipe, mark = Recipe.parse(configuration.bits), quantized_checkpoint.fingerprint(network)
         quantized_checkpoint.read(saved, recipe, configuration.quantized, mark)
-
-
-def _people(sequences: Any) -> int:
-    return len({sequence.subject for sequence in sequences})

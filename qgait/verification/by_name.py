@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.progress import Progress
 from qgait.verification.parity import Clip, Codes, Runtime
 
 if TYPE_CHECKING:
     from qgait.targets.accelerators import NpuTarget
 
-Report = Callable[[str, int, int], None]
 UNCOMPILED = ("reference", "ort", "tosa")
 NPU, DEFAULT_NPU = "npu", "ethos-u55-128"
 ORT_LEVELS = ("disabled", "basic", "extended", "all")
@@ -69,7 +69,7 @@ def check_names(names: Iterable[str]) -> None:
 
 @contextmanager
 def open_runtimes(
-    names: Sequence[str], onnx: Path, graph: Graph, progress: Report | None = None, all_levels: bool = True
+    names: Sequence[str], onnx: Path, graph: Graph, progress: Progress | None = None, all_levels: bool = True
 ) -> Iterator[Iterator[OpenRuntime]]:
     """Gives the runtimes, opened one after the other; ``ort`` is opened at all four optimisation levels.
 
@@ -80,7 +80,7 @@ def open_runtimes(
 
 
 def _opened(
-    names: Sequence[str], onnx: Path, graph: Graph, progress: Report | None, all_levels: bool
+    names: Sequence[str], onnx: Path, graph: Graph, progress: Progress | None, all_levels: bool
 ) -> Generator[OpenRuntime, None, None]:
     for name in names:
         if name == "reference":
@@ -106,7 +106,7 @@ def _opened(
                 yield OpenRuntime(name, _compiled(name, graph, Path(folder) / "bundle", progress))
 
 
-def _compiled(name: str, graph: Graph, folder: Path, progress: Report | None) -> Runtime:
+def _compiled(name: str, graph: Graph, folder: Path, progress: Progress | None) -> Runtime:
     """``graph`` compiled for the target ``name``, with what verification needs to name a layer."""
     from qgait.compiler.bundle import write
     from qgait.export.probe import probe_clips

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from qgait.compiler.npu.partition import Partition, partition
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.segments import BEFORE, Segment
+from qgait.progress import Progress
 from qgait.runtime.clips import require_clip
 from qgait.runtime.ethosu.interpreter.interpreter import Interpreter
 from qgait.runtime.ethosu.segment import CompiledSegment
@@ -20,7 +21,6 @@ from qgait.runtime.reference import execute, input_codes, whole_clip
 from qgait.targets.accelerators import NpuTarget
 
 Codes = NDArray[np.int8]
-Report = Callable[[str, int, int], None]
 LOWEST = -128  # a running maximum before the first frame
 
 
@@ -48,7 +48,7 @@ class NpuRuntime:
         self._interpreters = {segment.name: Interpreter(compiled[segment.name]) for segment in made.segments}
 
     @classmethod
-    def compile(cls, graph: Graph, accelerator: NpuTarget, report: Report | None = None) -> NpuRuntime:
+    def compile(cls, graph: Graph, accelerator: NpuTarget, report: Progress | None = None) -> NpuRuntime:
         """Everything that ``accelerator`` can run, running maxima and head included, with Vela's default options.
 
         QgaitError for an Ethos-U85, and where Vela does not take a segment.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from qgait.compiler.link import Linker
 from qgait.compiler.npu.bundle import calls
 from qgait.compiler.npu.plan import NpuPlan
 from qgait.errors import ParityError, QgaitError
+from qgait.progress import Progress, untold
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.ethosu.interpreter.interpreter import Interpreter
 from qgait.runtime.ethosu.segment import CompiledSegment
@@ -34,7 +35,6 @@ from qgait.targets.processors import host
 from qgait.verification.stand_in import Codes, Run, StandIn, build
 
 REPLAY, RUNS = "npu_replay.c", "npu.runs"
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Proof:
         return (f"{streams}; {self.codes} codes of the library around them are the reference's.", library)
 
 
-def prove(bundle: Bundle, plan: NpuPlan, report: Report = lambda what, done, total: None) -> Proof:
+def prove(bundle: Bundle, plan: NpuPlan, report: Progress = untold) -> Proof:
     """Runs the self-test of ``bundle``, which was written from ``plan``. ParityError at the first difference."""
     interpreted = plan.accelerator.family != "u85"
     recorder = _Recorder(_interpreters(plan) if interpreted else _reference_model(plan))

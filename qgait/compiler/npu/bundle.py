@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from qgait.compiler.assembly import assemble
-from qgait.compiler.bundle import HARNESS, Clips, Report, check_replaceable, check_selftest, steps, write_assembly
+from qgait.compiler.bundle import HARNESS, Clips, check_replaceable, check_selftest, steps, write_assembly
 from qgait.compiler.npu.bundle_segments import write_segments
 from qgait.compiler.npu.call import NpuCall, driver, npu_call
 from qgait.compiler.npu.plan import NpuPlan
+from qgait.progress import Progress
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_names import DEFAULT_PREFIX, names_for
 
@@ -18,7 +19,7 @@ def write(
     plan: NpuPlan,
     out: Path,
     clips: Clips,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     prefix: str = DEFAULT_PREFIX,
 ) -> Bundle:
     """Compiles what ``plan`` leaves to the host and writes the bundle to the folder ``out``.

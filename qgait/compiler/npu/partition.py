@@ -29,9 +29,9 @@ ALONE = Stay(
     "leave it there: handing its tensors over would cost more than the work.",
 )
 MAXIMUM = Stay(
-    "the host takes the running maximum faster, by the estimates", "--no-host-fallback brings it to the NPU."
+    "the host takes the running maximum faster, by the estimates", "`host_fallback=False` brings it to the NPU."
 )
-HEAD = Stay("the host computes the head faster, by the estimates", "--no-host-fallback brings it to the NPU.")
+HEAD = Stay("the host computes the head faster, by the estimates", "`host_fallback=False` brings it to the NPU.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from qgait.compiler.npu.ethosu.limits import Stay
@@ -13,6 +12,7 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.operators import FrameMax
 from qgait.export.segments import Segment
+from qgait.progress import Progress, untold
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.targets.accelerators import NpuTarget
 from qgait.targets.host_speed import HostSpeed
@@ -20,7 +20,6 @@ from qgait.targets.processors import Target, processor
 
 MAXIMUM, HEAD = "running maxima, a frame", "head, an embedding"
 TOO_LARGE = Stay("its command stream would take more SRAM than there is", "allow more with --sram.")
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def plan(
     options: VelaOptions,
     sram: int | None = None,
     host_fallback: bool = True,
-    report: Report = lambda what, done, total: None,
+    report: Progress = untold,
 ) -> NpuPlan:
     """Cuts and compiles ``graph``.
 
@@ -93,7 +92,7 @@ def plan(
 
 
 def _settled(
-    compiler: SegmentCompiler, left: dict[str, Stay], report: Report, host_fallback: bool, maximum: Place = "npu"
+    compiler: SegmentCompiler, left: dict[str, Stay], report: Progress, host_fallback: bool, maximum: Place = "npu"
 ) -> Partition:
     """A partition of which Vela took every segment; what it did not take is added to ``left``."""
     while True:
