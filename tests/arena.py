@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.compiled import load
+from qgait.runtime.library import load
 
 OK, NO_FRAME, BAD_ARENA, NULL = range(4)
 GUARD = 0x5A
