@@ -31,7 +31,7 @@ class Surrogate(Protocol):
         """Whether steps learn from clipped values alone."""
 
     def backward(self, grad: Tensor, u: Tensor, span: int) -> Tensor:
-        """``grad`` of the integers to that of ``u`` inside the grid; ``span`` is the largest minus the smallest integer."""
+        """``grad`` of the integers to that of ``u`` inside the grid; ``span``: largest minus smallest integer."""
 
 
 @dataclass(frozen=True)
