@@ -93,6 +93,6 @@ def test_a_wrong_code_of_a_bundle_fails(mine: Path, tmp_path: Path, monkeypatch:
 
 def test_a_bundle_of_another_network_is_refused(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other"
-    Bundle.write(fold(network("gaitbase")), find("host"), other, clips(2, 3))
+    Bundle.write(fold(network("gaitbase")), find("host"), other, clips(1, 3) + clips(1, 4))
     assert report(mine, tmp_path, "--bundle", str(other))[0] == 2
     assert "compiled from this ONNX file" in capsys.readouterr().err
