@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test test-newest lint constraints clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml tools/setup.sh
+$(STAMP): pyproject.toml constraints.txt tools/setup.sh
 	PYTHON=$(PYTHON) sh tools/setup.sh $(VENV)
 	touch $@
 
@@ -19,9 +20,23 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15
+	$(PYTEST)
+
+# the same tests on the newest Python for which every wheel exists
+test-newest:
+	$(MAKE) setup VENV=.venv-newest PYTHON=$(or $(NEWEST),python3.13)
+	$(MAKE) -o lint test VENV=.venv-newest
+
+# the newest versions in the ranges of pyproject.toml, as what is tested from now on
+constraints:
+	$(PYTHON) -m venv .venv-constraints
+	.venv-constraints/bin/pip install -q -e '.[dev]'
+	{ sed -n '/^#/p' constraints.txt; .venv-constraints/bin/pip freeze --exclude-editable | sed 's/+.*//'; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-constraints
 
 clean:
-	rm -rf $(VENV) build *.egg-info qgait-demo
+	rm -rf $(VENV) .venv-newest build *.egg-info qgait-demo

@@ -6,12 +6,12 @@ A GaitSet with random weights is calibrated, and from there trained on its grids
 straight-through), on the same batches with the same learning rate: batch-all triplet loss, SGD with momentum 0.9, no
 float training before; or from the float network in --checkpoint. OUT_FOLDER gets gradients.json and gradients.svg with
 
-- the loss, the share of triplets that are active, and that of weights on another level than at the start, over
+- the loss, the share of triplets that are active, and that of weights whose integer is not that of the start, over
   iterations (the loss is a mean over active triplets and stays near the margin for long);
 - the norm of the gradient by layer, over iterations;
-- how far weights and activations inside the grid are from their levels, at the start and at the end (activations have
+- how far weights and activations inside the grid are from their integers, at the start and at the end (activations have
   8 bits before their table, so few distances occur);
-- the gradient of every layer's levels at the start, the same network and batch for every k, against that of k = 0, by
+- the gradient of every layer's integers at the start, the same network and batch for every k, against that of k = 0, by
   the number of roundings on the longest way to the embedding: its geometric mean, its root mean square, both beside
   those of a single way, and the cosine of the two.
 
@@ -29,7 +29,7 @@ from typing import Any
 
 import gradient_figure
 import torch
-from gradient_measures import distances, level_gradients, ratios, weight_levels
+from gradient_measures import distances, level_gradients, ratios, weight_integers
 from torch import Tensor
 
 from qgait.calibration.calibrate import calibrate
@@ -108,7 +108,7 @@ class Run:
         self.network.surrogates = Surrogates(Soft(k), Soft(k))
         self.optimizer = torch.optim.SGD(self.network.parameters(), rate, momentum=0.9)
         self.scales = gradient_scales(self.network, False)
-        self.levels = weight_levels(start)
+        self.at_start = weight_integers(start)
         self.losses: list[float] = []
         self.active: list[float] = []
         self.moved: list[float] = []
@@ -129,8 +129,8 @@ class Run:
         with positive_steps(self.network):
             self.optimizer.step()
         self.losses.append(float(loss.detach()))
-        now = weight_levels(self.network)
-        self.moved.append(float((now != self.levels).double().mean()))
+        now = weight_integers(self.network)
+        self.moved.append(float((now != self.at_start).double().mean()))
 
     def result(self, frames: Tensor) -> dict[str, Any]:
         """What the figure needs."""

@@ -58,7 +58,7 @@ def _progress(runs: list[dict[str, Any]], by_k: dict[float, str]) -> list[str]:
     return [
         _panel("triplet loss", "iteration", lines("loss", span), False, (min(losses), max(losses))),
         _panel("share of triplets that are active", "iteration", lines("active", span), False),
-        _panel("share of weights that changed level", "iteration", lines("moved", 1), False),
+        _panel("share of weights whose integer changed", "iteration", lines("moved", 1), False),
     ]
 
 

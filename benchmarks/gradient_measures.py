@@ -12,7 +12,7 @@ from qgait.losses.triplet import triplet_loss
 from qgait.models.layers import Layer, activate
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import weight_limit
-from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.integer_arithmetic import IntegerArithmetic
 from qgait.quantizers.parameters import parameter_key
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.surrogates import Soft, Surrogates
@@ -25,10 +25,10 @@ def _narrow(network: SimulatedNetwork) -> list[Layer]:
     return [layer for layer in network.layers if network.weight_bits.get(layer.name) == network.recipe.weights]
 
 
-def weight_levels(network: SimulatedNetwork) -> Tensor:
+def weight_integers(network: SimulatedNetwork) -> Tensor:
     """Of all layers with the recipe's bits, in one row of int8."""
     with torch.no_grad():
-        return torch.cat([network.weight_levels(layer).flatten() for layer in _narrow(network)]).to(torch.int8)
+        return torch.cat([network.weight_integers(layer).flatten() for layer in _narrow(network)]).to(torch.int8)
 
 
 def distances(network: SimulatedNetwork, frames: Tensor) -> dict[str, list[float]]:
@@ -39,16 +39,16 @@ def distances(network: SimulatedNetwork, frames: Tensor) -> dict[str, list[float
         u = (network.weights[parameter_key(layer.name)].detach().double() / step).flatten()
         weights.append(u[u.abs() <= weight_limit(network.weight_bits[layer.name])])
 
-    def observe(name: str, levels: Tensor) -> None:
+    def observe(name: str, integers: Tensor) -> None:
         layer = name.removesuffix(".pre")
         grid = network.grids[layer]
-        if grid.max_level - grid.min_level + 1 == 2**network.recipe.activations:
+        if grid.max_integer - grid.min_integer + 1 == 2**network.recipe.activations:
             ratio = float(network.step(name) / network.step(layer))
-            u = activate(levels.double() * ratio, "leaky_relu").flatten()
-            activations.append(u[(u >= grid.min_level) & (u <= grid.max_level) & (levels.flatten() != 0)])
+            u = activate(integers.double() * ratio, "leaky_relu").flatten()
+            activations.append(u[(u >= grid.min_integer) & (u <= grid.max_integer) & (integers.flatten() != 0)])
 
     with torch.no_grad():
-        traversal.run(network.layers, frames.float(), LevelArithmetic(network, torch.float32, observe))
+        traversal.run(network.layers, frames.float(), IntegerArithmetic(network, torch.float32, observe))
     return {"weights": _density(torch.cat(weights)), "activations": _density(torch.cat(activations))}
 
 
@@ -58,7 +58,7 @@ def _density(u: Tensor) -> list[float]:
 
 
 def level_gradients(network: SimulatedNetwork, frames: Tensor, labels: Tensor, k: float) -> dict[str, Tensor]:
-    """The gradient of the levels that every convolution of a frame gives out, flat."""
+    """The gradient of the integers that every convolution of a frame gives out, flat."""
     network = copy.deepcopy(network)
     network.surrogates = Surrogates(Soft(k), Soft(k))
     seen: dict[str, Tensor] = {}
@@ -68,8 +68,8 @@ def level_gradients(network: SimulatedNetwork, frames: Tensor, labels: Tensor, k
             value.retain_grad()
             seen[name] = value
 
-    levels = traversal.run(network.layers, frames.float(), LevelArithmetic(network, torch.float32), observe=observe)
-    loss, _ = triplet_loss(levels * network.embedding_step().float()[:, None], labels)
+    integers = traversal.run(network.layers, frames.float(), IntegerArithmetic(network, torch.float32), observe=observe)
+    loss, _ = triplet_loss(integers * network.embedding_step().float()[:, None], labels)
     loss.backward()
     return {name: value.grad.double().flatten() for name, value in seen.items() if value.grad is not None}
 

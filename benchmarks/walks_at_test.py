@@ -49,8 +49,8 @@ class WalksAtTest:
         """Embedding codes [n, P, C] of ``clips`` by the simulated network."""
         network.eval()
         with torch.inference_mode():
-            levels = torch.cat([network(part, dtype) for part in torch.from_numpy(clips).split(CLIPS_AT_ONCE)])
-        return (levels + network.grid(network.layers[-1].name).zero_point).numpy().astype(np.int8)
+            integers = torch.cat([network(part, dtype) for part in torch.from_numpy(clips).split(CLIPS_AT_ONCE)])
+        return (integers + network.grid(network.layers[-1].name).zero_point).numpy().astype(np.int8)
 
     def int_codes(self, network: SimulatedNetwork, clips: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Embedding codes [n, P, C] of ``clips`` by the exported integer graph in ONNX Runtime."""
@@ -67,8 +67,8 @@ class WalksAtTest:
         self, network: SimulatedNetwork, codes: NDArray[np.int8], walks: list[Walk] | None = None
     ) -> dict[str, float]:
         """Rank-1 of embedding codes in real units."""
-        levels = codes.astype(np.float32) - network.grid(network.layers[-1].name).zero_point
-        return self.rank1(levels * network.embedding_step().detach().numpy().astype(np.float32)[:, None], walks)
+        integers = codes.astype(np.float32) - network.grid(network.layers[-1].name).zero_point
+        return self.rank1(integers * network.embedding_step().detach().numpy().astype(np.float32)[:, None], walks)
 
     def of_levels(
         self, network: SimulatedNetwork, int_people: int | None = None, float64_people: int | None = 0

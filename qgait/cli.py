@@ -18,6 +18,7 @@ from qgait.commands.demo import demo
 from qgait.commands.embed import embed
 from qgait.commands.evaluate import eval_
 from qgait.commands.export import export
+from qgait.commands.report import report
 from qgait.commands.settings import speaking_options
 from qgait.commands.targets import targets
 from qgait.commands.train import train
@@ -44,7 +45,7 @@ def cli() -> None:
     """Gait recognition on low-power hardware: integer-only networks, proven equal on every runtime."""
 
 
-for command in (demo, data, train, calibrate, eval_, export, verify, compile_, bench, embed, targets):
+for command in (demo, data, train, calibrate, eval_, export, verify, compile_, bench, embed, report, targets):
     cli.add_command(speaking_options(command))
 
 

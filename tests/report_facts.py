@@ -20,6 +20,7 @@ from qgait.report.network import describe
 from qgait.report.pictures import strips
 
 RUNTIMES = ("reference", "ort", "host", "arm")
+PLACES = {"host": "host code on this machine", "arm": "arm code under QEMU"}
 
 
 def verification(**mismatches: int) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def evaluations() -> list[dict[str, Any]]:
     pairs = (("float", "torch"), ("fake", "torch"), ("int", "ort"), ("int", "host"))
     return [
         {"level": level, "runtime": runtime, "rank1": {"nm": 91.25 + i, "bg": 71.25 + i, "cl": 41.25 + i}}
+        | {"eer": 3.25 + i, "frr_at_far": {"0.01": 9.5}}
         for i, (level, runtime) in enumerate(pairs)
     ]
 
@@ -63,7 +65,26 @@ def benchmarks() -> dict[str, dict[str, Any]]:
 def kernels() -> list[dict[str, Any]]:
     """One target with one kernel."""
     kernel = {"symbol": "qgait_x", "per_frame": True, "layers": ["x"], "implementation": "sdot 4x16", "bytes": 1234}
-    return [{"target": "arm", "description": "ARM", "kernels": [kernel], "sizes": {"libgait.so": 4321}}]
+    costs = {"unit": "instructions", "remark": ""}
+    sizes = {"libgait.so": 4321}
+    return [{"target": "arm", "description": "ARM", "kernels": [kernel | {"cost": 98765.0}], "sizes": sizes} | costs]
+
+
+def recognised() -> dict[str, Any]:
+    """What the data tell: three conditions, two views, one cell without walks."""
+    cells = [[99.25, 87.5], [None, 98.75]]
+    return {
+        "protocol": "casia-b",
+        "people": 3,
+        "sequences": 30,
+        "frames": None,
+        "conditions": ["nm", "bg", "cl"],
+        "results": evaluations(),
+        "views": {"views": ["000", "090"], "nm": cells, "bg": cells, "cl": cells},
+        "views_by": "int, host",
+        "missing": [],
+        "notes": [],
+    }
 
 
 def walkers(root: Path) -> Dataset:
@@ -84,11 +105,12 @@ def _text(name: str) -> str:
         pictures = strips(walkers(Path(folder)).sequences)
     return json.dumps(
         {
-            "verdict": facts.verdict(verify, errors, [], []),
+            "verdict": facts.verdict(verify, errors, [], [], PLACES),
             "table": facts.table(
                 verify, evaluations(), benchmarks(), {"float": 400_000, "fake": 410_000, "ort": 120_000}
             ),
             "data": {"people": 1, "sequences": 10, "seed": 0, "traced": 2},
+            "recognition": recognised(),
             "silhouettes": pictures,
             "network": describe(graph, net.weight_bits),
             "errors": errors,

@@ -27,7 +27,7 @@ def small() -> Any:
     """A demo of seconds: walks of about five frames, one emulated processor."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "FRAMES", 5)
-        patch.setattr(demo, "EMULATED", ("arm",))
+        patch.setattr(demo, "COMPILED", ("host", "arm"))
         yield
 
 
@@ -58,32 +58,42 @@ def test_every_announced_command_is_one_that_can_be_typed(finished: tuple[Path, 
     out, printed = finished
     commands = [entry["command"] for entry in figures(out)["commands"]]
     assert [line.split("] ", 1)[1] for line in printed.splitlines() if re.match(r"\[\d+/\d+\] qgait", line)] == commands
-    assert [shlex.split(line)[1] for line in commands] == (
-        ["data", "export", "verify", "compile", "compile", "eval", "eval", "eval", "eval", "bench", "bench"]
-    )
+    assert [shlex.split(line)[1] for line in commands] == (["data", "export", "compile", "compile", "report"])
     for line in commands:
         words = shlex.split(line)
         named = [word for word in words if word.startswith(str(out))]
         assert named and all(Path(word).exists() for word in named)
-    assert run(shlex.split(next(line for line in commands if " eval " in line and "host" in line))[1:]) == 0
 
 
-def test_the_table_is_what_the_commands_wrote(finished: tuple[Path, str]) -> None:
+def test_the_table_is_what_the_commands_write(finished: tuple[Path, str], tmp_path: Path) -> None:
     out, printed = finished
-    written = {file.stem: json.loads(file.read_text()) for file in out.glob("*.json") if file.stem != "demo"}
     rows = {(row["level"], row["runtime"]): row for row in figures(out)["table"]}
-    for name, key in (("float", ("float", "float32")), ("fake", ("fake", "float32")), ("ort", ("int", "ort"))):
-        assert rows[key]["rank1"] == written[f"eval-{name}"]["rank1"]
-    assert rows["int", "host"]["rank1"] == rows["int", "ort"]["rank1"] == written["eval-host"]["rank1"]
-    assert rows["fake", "float32"]["differing"] == written["verify"]["fake"]["mismatches"]
-    assert rows["int", "host"]["frame_ms"] == written["bench-host"]["frame_ms"]["median"] > 0
-    assert rows["int", "arm"]["instructions_per_frame"] == written["bench-arm"]["instructions_per_frame"] > 0
-    assert rows["int", "ort"]["bytes"] == written["export"]["file_bytes"] == (out / "model.onnx").stat().st_size
-    last = printed[printed.rindex("codes ≠") :]
+    model, onnx = str(out / shipped.path().name), str(out / "model.onnx")
+    for words, key in (([model, "--level", "fake"], ("fake", "float32")), ([onnx], ("int", "ort"))):
+        file = tmp_path / "figures.json"
+        assert run(["eval", *words, "--data", str(out / "walkers"), "--json", str(file)]) == 0
+        written = json.loads(file.read_text())
+        assert (rows[key]["rank1"], rows[key]["eer"]) == (written["rank1"], written["eer"])
+    assert rows["int", "host"]["rank1"] == rows["int", "ort"]["rank1"]
+    assert rows["int", "host"]["frame_ms"] > 0 and rows["int", "arm"]["frame_ms"] is None
+    assert rows["int", "arm"]["instructions_per_frame"] > 0
+    assert rows["int", "ort"]["bytes"] == (out / "model.onnx").stat().st_size
+    last = printed[printed.rindex("EER") :]
     for row in rows.values():
         rank1 = [percent(value) for value in (row["rank1"] or {"nm": None, "bg": None, "cl": None}).values()]
-        wanted = [row["level"], row["runtime"], *rank1, count(row["differing"]), speed(row), size(row["bytes"])]
-        assert any(re.split(r"\s*│\s*", line)[1:-1] == wanted for line in last.splitlines())
+        measured = [percent(row["eer"]), count(row["differing"]), speed(row), size(row["bytes"])]
+        wanted = [f"{row['level']} · {row['runtime']}", *rank1, *measured]
+        assert wanted in [re.split(r"\s*│\s*", line)[1:-1] for line in last.splitlines()]
+
+
+def test_kernels_cost_what_the_frame_costs(finished: tuple[Path, str]) -> None:
+    arm = next(group for group in figures(finished[0])["kernels"] if group["target"] == "arm")
+    assert arm["unit"] == "instructions" and all(kernel["cost"] > 0 for kernel in arm["kernels"])
+    frame = sum(kernel["cost"] for kernel in arm["kernels"] if kernel["per_frame"])
+    whole = next(row for row in figures(finished[0])["table"] if row["runtime"] == "arm")["instructions_per_frame"]
+    assert 0.95 * whole < frame <= whole, "what is left is reading frames, and memset"
+    host = next(group for group in figures(finished[0])["kernels"] if group["target"] == "host")
+    assert host["unit"] == "ms" and all(kernel["cost"] > 0 for kernel in host["kernels"])
 
 
 def test_the_report_is_made_from_the_facts_alone(finished: tuple[Path, str], tmp_path: Path) -> None:
@@ -108,45 +118,27 @@ def test_one_wrong_code_fails_the_demo(
         return codes
 
     monkeypatch.setattr(OnnxRuntime, "embed_many", wrong)
-    every = demo.stages
-
-    def fewer(*arguments: Any) -> list[tuple[str, ...]]:
-        return [words for words in every(*arguments) if words[0] in ("data", "export", "verify") or "float" in words]
-
-    monkeypatch.setattr(demo, "stages", fewer)
+    monkeypatch.setattr(demo, "COMPILED", ())
     (out / "mine.json").write_text("{}")
     assert run(["demo", "--out", str(out), "--people", "2", "--sequences", "4"]) == 1
     verdict = figures(out)["verdict"]
     assert not verdict["holds"] and verdict["differing"] == {"ort": 1} and verdict["max_difference"] == 1
-    assert [shlex.split(entry["command"])[1] for entry in figures(out)["commands"]] == [
-        "data",
-        "export",
-        "verify",
-        "eval",
-    ]
+    assert [shlex.split(entry["command"])[1] for entry in figures(out)["commands"]] == ["data", "export", "report"]
     assert (out / "mine.json").exists(), "only the demo's own files are replaced"
     assert "It did not hold." in (out / "report.html").read_text(encoding="utf-8")
-    assert "Not equal: ort" in capsys.readouterr().err
+    assert "ort: 1 codes differ" in capsys.readouterr().err
 
 
-def test_without_an_emulator_it_says_what_was_not_checked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_in_ci_an_emulator_that_is_missing_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(machine: int, qemu: Sequence[str]) -> list[str]:
-        raise QgaitError(f"{qemu[0]} is not installed.", "apt install qemu-user.")
+        raise QgaitError("qemu-aarch64 is not installed.", "apt install qemu-user.")
 
     monkeypatch.setattr("qgait.runtime.qemu.launcher", missing)
     monkeypatch.delenv("CI", raising=False)
-    device, unchecked = demo.emulation()
-    assert device is None and len(unchecked) == 1
-    assert "not run, compared or measured (arm" in unchecked[0] and "apt install qemu-user" in unchecked[0]
-    assert "Not checked" in capsys.readouterr().err
-    words = [word for stage in demo.stages(Path("out"), Path("m"), 2, 4, device) for word in stage]
-    assert "qemu" not in words and "arm64-v8" not in words and words.count("arm") == 1  # it is still compiled
-
+    demo.require_emulators()
     monkeypatch.setenv("CI", "true")
     with pytest.raises(QgaitError, match="nothing is skipped"):
-        demo.emulation()
+        demo.require_emulators()
     assert run(["demo", "--out", "never-made"]) == 2 and not Path("never-made").exists()
 
 

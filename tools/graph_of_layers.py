@@ -46,11 +46,11 @@ class _Zeros:
         shape = self.shapes[tensor.removesuffix(".pre")]
         return torch.ones(shape[:1] if len(shape) == 2 else (), dtype=torch.float64)
 
-    def weight_levels(self, layer: Layer) -> torch.Tensor:
+    def weight_integers(self, layer: Layer) -> torch.Tensor:
         assert layer.weight is not None
         return torch.zeros((), dtype=torch.int8).expand(layer.weight.shape)
 
-    def bias_levels(self, layer: Layer) -> torch.Tensor:
+    def bias_integers(self, layer: Layer) -> torch.Tensor:
         return torch.zeros(self._outputs(layer))
 
     def multiplier(self, layer: Layer) -> torch.Tensor:
@@ -65,7 +65,7 @@ class _Zeros:
     def power_tables(self, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((len(layer.rows), 256), np.int64), np.zeros((len(layer.rows), 255), np.int64)
 
-    def table_levels(self, _: Layer) -> torch.Tensor:
+    def table_integers(self, _: Layer) -> torch.Tensor:
         return torch.zeros(256)
 
     def _outputs(self, layer: Layer) -> tuple[int, ...]:

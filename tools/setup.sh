@@ -40,8 +40,8 @@ fi
     exit 2
 }
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install -q --disable-pip-version-check torch==2.13.0
-"$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[dev]'
+"$venv/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt torch
+"$venv/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 
 # zig builds its C library for a processor at the first use (40 s of one core each); not in the middle of the demo
 say "building the C library for this machine and for 64-bit ARM, once"

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from qgait.models.layers import Layer
 from qgait.quantizers import traversal
-from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.integer_arithmetic import IntegerArithmetic
 from qgait.quantizers.parameters import parameter_key, weight_owner
 from qgait.quantizers.simulated import SimulatedNetwork
 
 
-class _CorrectingBiases(LevelArithmetic):
+class _CorrectingBiases(IntegerArithmetic):
     """Runs the network once; every layer's bias is corrected before its codes are made and passed on.
 
     Layers that share a bias need one correction, so the first of them that are met are only measured, and nothing
@@ -21,6 +21,7 @@ class _CorrectingBiases(LevelArithmetic):
 
     def __init__(self, network: SimulatedNetwork, means: dict[str, Tensor], done: set[str]) -> None:
         super().__init__(network, torch.float32)
+        self.network = network
         self.means, self.done = means, done
         self.shared = {layer.shares for layer in network.layers} - {""}
         self.waiting: str | None = None
@@ -31,14 +32,14 @@ class _CorrectingBiases(LevelArithmetic):
         if bias is not None and owner not in self.done and self.waiting in (None, owner):
             total = acc + (bias.view(1, -1, 1, 1) if acc.ndim == 4 else bias).to(acc.dtype)
             mean = (total.mean((0, 2, 3)) if total.ndim == 4 else total.mean(0)).double()
-            missing = (self.means[layer.name] - mean * self.net.accumulator_step(layer)).float()
+            missing = (self.means[layer.name] - mean * self.network.accumulator_step(layer)).float()
             if owner in self.shared:
                 self.waiting = owner
                 self.missing.append(missing)
             else:
                 self.done.add(owner)
-                self.net.biases[parameter_key(owner)] += missing
-                bias = self.net.bias_levels(layer)
+                self.network.biases[parameter_key(owner)] += missing
+                bias = self.net.bias_integers(layer)
         return super().requantize(layer, acc, bias)
 
 

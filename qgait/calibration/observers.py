@@ -60,8 +60,8 @@ class Observer:
         outside = total = 0.0
         for row, step in enumerate(steps):
             value, weight = self.points(row, None)
-            level = np.floor(value / step + 0.5)
-            outside += weight[(level < grid.min_level) | (level > grid.max_level)].sum()
+            integer = np.floor(value / step + 0.5)
+            outside += weight[(integer < grid.min_integer) | (integer > grid.max_integer)].sum()
             total += weight.sum()
         return float(outside / total)
 
@@ -77,16 +77,16 @@ def _steps(observer: Observer, grid: Grid, method: str, function: Function, half
             share = np.cumsum(weight[order]) / weight.sum()
             high = float(value[order][np.searchsorted(share, PERCENTILE / 100)])
             low = min(0.0, float(value[order][np.searchsorted(share, 1 - PERCENTILE / 100)]))
-        widest = high / grid.max_level
-        if grid.min_level < 0:
-            widest = max(widest, low / grid.min_level)
+        widest = high / grid.max_integer
+        if grid.min_integer < 0:
+            widest = max(widest, low / grid.min_integer)
         widest = max(widest, 1e-8)
         candidates = widest * CANDIDATES if method == "mse" else np.array([widest])
         wanted = function(value)
         costs = np.empty(len(candidates))
         for i, step in enumerate(candidates):
-            level = np.clip(np.floor(value / step + 0.5), grid.min_level, grid.max_level)
-            costs[i] = (weight * (function(level * step) - wanted) ** 2).sum()
+            integer = np.clip(np.floor(value / step + 0.5), grid.min_integer, grid.max_integer)
+            costs[i] = (weight * (function(integer * step) - wanted) ** 2).sum()
         best = int(np.argmin(costs))
         steps.append(candidates[best])
         error += costs[best] / max(weight.sum(), 1)

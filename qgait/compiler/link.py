@@ -33,12 +33,13 @@ NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 class Linker:
     """Builds in the folder ``work`` for one target; every call writes one file and raises QgaitError if it cannot.
 
-    The same network always gives the same bytes.
+    The same network always gives the same bytes. With ``symbols`` programs keep the names of their functions.
     """
 
-    def __init__(self, target: Target, work: Path, prefix: str = DEFAULT_PREFIX) -> None:
+    def __init__(self, target: Target, work: Path, prefix: str = DEFAULT_PREFIX, symbols: bool = False) -> None:
         self.target = target
         self.work = work
+        self.strip = () if symbols else ("-s",)
         self.names = Names(prefix)
         self.flags = (*C_FLAGS, *(BARE_FLAGS if target.bare_metal else LINUX_FLAGS))
 
@@ -112,7 +113,7 @@ class Linker:
 
     def _link(self, out: Path, *arguments: str | Path) -> None:
         # -O2 also chooses which build of zig's C library is taken: one for all calls
-        self._zig("cc", *self.target.zig_flags, "-O2", "-s", *arguments, "-o", out)
+        self._zig("cc", *self.target.zig_flags, "-O2", *self.strip, *arguments, "-o", out)
         machine = machine_of(out)
         if machine != self.target.elf_machine:
             wanted = machine_name(self.target.elf_machine)

@@ -14,6 +14,7 @@ from qgait.data.opengait import Sequence
 from qgait.errors import QgaitError
 from qgait.evaluation.distances import part_distances
 from qgait.evaluation.metrics import NO_MATE, wrong_before_match
+from qgait.evaluation.pair_errors import pair_errors
 from qgait.evaluation.sides import count, mates, need, of_type
 
 
@@ -95,8 +96,11 @@ def across_views(
     notes += [f"The {condition} probes have no gallery from another view." for condition in single]
     compared = {condition: result for condition, result in found.items() if condition not in single}
     mateless = sorted({i for result in compared.values() for i in result.mateless})
+    errors = pair_errors(embeddings, sequences, gallery, everyone, distance, other_views_only=True)
+    notes += errors.pop("notes")
     return {
         "rank1": {condition: result.mean for condition, result in compared.items()},
+        **errors,
         "by_probe_view": {condition: result.by_probe_view for condition, result in compared.items()},
         "table": {"views": _views(found)} | {c: _rows(result, _views(found)) for c, result in compared.items()},
         **count(sequences, gallery, everyone),

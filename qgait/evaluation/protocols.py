@@ -46,6 +46,8 @@ def evaluate(
     - ``rank1``: ``{"nm": ..., "bg": ..., "cl": ...}`` for casia-b (without conditions that the data lack),
       ``{"all": ...}`` elsewhere; ``rank5``, ``rank10``, ``rank20``, ``map`` and ``minp`` in the same form where the
       protocol has them;
+    - ``eer``, ``frr_at_far``, ``same_pairs`` and ``different_pairs``: a yes or no for every pair of probe and gallery,
+      see :func:`qgait.evaluation.pair_errors.pair_errors`;
     - for casia-b and oumvlp ``by_probe_view`` (condition -> view -> rank-1) and ``table``: ``views`` and, for each
       condition, rank-1 as a list of rows (probe view) of columns (gallery view), None where there are no sequences;
     - ``probes_without_mate``: names of the probes whose subject is missing in the gallery;

@@ -54,9 +54,9 @@ def equal_error(distances: NDArray[np.float32], same: NDArray[np.bool_]) -> Sepa
             f"There are {len(mates)} pairs of one person and {len(others)} pairs of different people.",
             "give at least two people, one of them with two walks",
         )
-    levels = np.unique(np.concatenate([mates, others]))
+    occurring = np.unique(np.concatenate([mates, others]))
     # below the smallest distance, between neighbours, above the largest
-    between = np.concatenate([levels[:1], (levels[:-1] + levels[1:]) / 2, levels[-1:] + 1])
+    between = np.concatenate([occurring[:1], (occurring[:-1] + occurring[1:]) / 2, occurring[-1:] + 1])
     rejects = 1 - np.searchsorted(mates, between) / len(mates)
     accepts = np.searchsorted(others, between) / len(others)
     best = int(np.argmin(np.abs(accepts - rejects)))
@@ -68,3 +68,14 @@ def equal_error(distances: NDArray[np.float32], same: NDArray[np.bool_]) -> Sepa
         same_pairs=len(mates),
         different_pairs=len(others),
     )
+
+
+def false_rejects_at(distances: NDArray[np.float32], same: NDArray[np.bool_], false_accepts: float) -> float:
+    """The share (0 .. 1) of pairs of one person at or above the largest threshold that ``false_accepts`` allows.
+
+    ``distances`` [K], of which ``same`` [K] are of one person. At most the share ``false_accepts`` (0 .. 1, below 1) of
+    the other pairs lies below the threshold.
+    """
+    others = np.sort(distances[~same])
+    threshold = others[int(false_accepts * len(others))]
+    return float(np.mean(distances[same] >= threshold))

@@ -13,6 +13,7 @@ from qgait.data.opengait import Sequence
 from qgait.errors import QgaitError
 from qgait.evaluation.distances import part_distances
 from qgait.evaluation.metrics import precision_and_penalty, rank_accuracy
+from qgait.evaluation.pair_errors import pair_errors
 from qgait.evaluation.sides import count, mates, need, of_type
 
 
@@ -24,10 +25,13 @@ def grew(embeddings: NDArray[np.float32], sequences: Items[Sequence], distance: 
     at_home = {sequences[i].subject for i in gallery}
     mateless = [i for i in probes if sequences[i].subject not in at_home]
     distances, match = _compare(embeddings, sequences, gallery, probes, distance)
+    errors = pair_errors(embeddings, sequences, gallery, probes, distance)
+    notes = errors.pop("notes")
     return {
         **_ranks(distances, match, (1, 5, 10, 20)),
+        **errors,
         **count(sequences, gallery, probes),
-        **mates(sequences, mateless, len(probes), "and count as errors", []),
+        **mates(sequences, mateless, len(probes), "and count as errors", notes),
     }
 
 
@@ -55,10 +59,13 @@ def gait3d(
         notes.append(f"{len(wanted) - len(probes)} of {len(wanted)} sequences of the PROBE_SET are not in the data.")
     distances, match = _compare(embeddings, sequences, gallery, with_mate, distance)
     precision, penalty = precision_and_penalty(distances, match)
+    errors = pair_errors(embeddings, sequences, gallery, with_mate, distance)
+    notes += errors.pop("notes")
     return {
         **_ranks(distances, match, (1, 5, 10)),
         "map": {"all": 100 * float(precision.mean())},
         "minp": {"all": 100 * float(penalty.mean())},
+        **errors,
         **count(sequences, gallery, probes),
         **mates(sequences, mateless, len(probes), "and are left out, as OpenGait does", notes),
     }

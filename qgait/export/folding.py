@@ -1,7 +1,7 @@
 """From the simulated network to the integer graph: every learned scale becomes an integer multiplier.
 
-The numbers are those that simulated quantization computes with (``weight_levels``, ``bias_levels``, ``multiplier``):
-nothing is rounded a second time here.
+The numbers are those that simulated quantization computes with (``weight_integers``, ``bias_integers``,
+``multiplier``): nothing is rounded a second time here.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def _operator(network: SimulatedNetwork, layer: Layer, result: str) -> Op:
     zero_point = network.grid(inputs[0]).zero_point
     match layer.kind:
         case "conv":
-            weight = _array(network.weight_levels(layer)).astype(np.int8).transpose(0, 2, 3, 1).copy()
+            weight = _array(network.weight_integers(layer)).astype(np.int8).transpose(0, 2, 3, 1).copy()
             bias = _bias(network, layer, zero_point, weight.sum((1, 2, 3), dtype=np.int64))
             return Conv2d(name, inputs, result, weight, bias, layer.stride, layer.padding, _requant(network, layer))
         case "part_linear":
-            weight = _array(network.weight_levels(layer)).astype(np.int8)
+            weight = _array(network.weight_integers(layer)).astype(np.int8)
             bias = _bias(network, layer, zero_point, weight.sum(1, dtype=np.int64))
             return PartLinear(name, inputs, result, weight, bias, _requant(network, layer))
         case "add":
@@ -127,7 +127,7 @@ def _window(network: SimulatedNetwork, layer: Layer) -> Op:
 
 
 def _bias(network: SimulatedNetwork, layer: Layer, zero_point: int, weight_sum: NDArray[np.int64]) -> NDArray[np.int32]:
-    bias = _array(network.bias_levels(layer)).astype(np.int64) - zero_point * weight_sum
+    bias = _array(network.bias_integers(layer)).astype(np.int64) - zero_point * weight_sum
     return np.clip(bias, -(2**31), 2**31 - 1).astype(np.int32)
 
 
@@ -137,7 +137,7 @@ def _requant(network: SimulatedNetwork, layer: Layer, shape: tuple[int, ...] | N
 
 
 def _table(network: SimulatedNetwork, layer: Layer, source: str) -> Table:
-    table = _array(network.table_levels(layer)) + network.grid(layer.name).zero_point
+    table = _array(network.table_integers(layer)) + network.grid(layer.name).zero_point
     return Table(f"{layer.name}.{layer.activation}", (source,), layer.name, table.astype(np.int8))
 
 

@@ -16,7 +16,7 @@ FirstLast = Literal["8", "same"]
 class Grid:
     """Codes lo..hi of one tensor; ``real = (code - zero_point) * step``.
 
-    A *level* is ``code - zero_point``: what simulated quantization computes with. Level 0 is the real number 0.
+    Its *integers* are ``code - zero_point``: what simulated quantization computes with. 0 is the real number 0.
     """
 
     lo: int
@@ -24,24 +24,24 @@ class Grid:
     zero_point: int
 
     @property
-    def min_level(self) -> int:
-        """The smallest level, zero or negative."""
+    def min_integer(self) -> int:
+        """The smallest integer, zero or negative."""
         return self.lo - self.zero_point
 
     @property
-    def max_level(self) -> int:
-        """The largest level."""
+    def max_integer(self) -> int:
+        """The largest integer."""
         return self.hi - self.zero_point
 
 
-def activation_grid(bits: int, negative_levels: int) -> Grid:
-    """2**bits codes of which ``negative_levels`` are below zero.
+def activation_grid(bits: int, negative_codes: int) -> Grid:
+    """2**bits codes of which ``negative_codes`` are below zero.
 
     8-bit grids use all of int8 and a zero point; narrower ones fit in int8 as they are and have zero point 0.
     """
     if bits == 8:
-        return Grid(-128, 127, -128 + negative_levels)
-    return Grid(-negative_levels, 2**bits - 1 - negative_levels, 0)
+        return Grid(-128, 127, -128 + negative_codes)
+    return Grid(-negative_codes, 2**bits - 1 - negative_codes, 0)
 
 
 def weight_limit(bits: int) -> int:

@@ -21,14 +21,14 @@ def power_tables(
 
     ``powers[code + 128]`` is ``round(x ** p * F)`` with x at least 1e-6, and F as large as a region's sum allows below
     2**53. ``thresholds[k]`` is the least sum whose root is nearer to code ``lo + k + 1`` of the ``result``, whose steps
-    are ``steps`` [R], than to a smaller one: ``ceil(n F ((level - 1/2) step) ** p)``.
+    are ``steps`` [R], than to a smaller one: ``ceil(n F ((integer - 1/2) step) ** p)``.
     """
     p, n, step = (np.asarray(values, np.float64)[:, None] for values in (powers, counts, steps))
     codes = np.clip(np.arange(-128, 128), source.lo, source.hi)
     x = np.maximum((codes - source.zero_point) * np.float64(source_step), GEM_FLOOR)
-    largest = np.maximum(source.max_level * np.float64(source_step), GEM_FLOOR)
+    largest = np.maximum(source.max_integer * np.float64(source_step), GEM_FLOOR)
     unit = LARGEST_SUM // n  # F * largest ** p
     table = np.floor(unit * (x / largest) ** p + 0.5)
-    halves = np.maximum(np.arange(result.min_level + 1, result.max_level + 1) - 0.5, 0) * step
+    halves = np.maximum(np.arange(result.min_integer + 1, result.max_integer + 1) - 0.5, 0) * step
     sums = np.ceil(np.minimum(n * unit * (halves / largest) ** p, LARGEST_SUM + 1))
     return table.astype(np.int64), sums.astype(np.int64)

@@ -1,7 +1,7 @@
-"""From accumulators to levels, and the gradient of that, in few passes over memory.
+"""From accumulators to the integers of a grid, and the gradient of that, in few passes over memory.
 
 One step of a layer is ``clip(round((acc + bias) * multiplier))``, and where a table follows
-``clip(round(activate(levels * ratio)))``. Written as separate operations it is a dozen passes over memory forward and
+``clip(round(activate(integers * ratio)))``. Written as separate operations it is a dozen passes over memory forward and
 two dozen backward. Here it is one autograd function that keeps the accumulator alone, computes the rest anew in the
 backward, and on a processor works on pieces that stay in its cache.
 
@@ -27,7 +27,7 @@ PIECE = 2**16  # elements a thread: a few float32 arrays of it fit in a second-l
 
 @dataclass(frozen=True)
 class Rounding:
-    """The levels that a value is rounded to, and whose gradient stands in for that of rounding."""
+    """The integers that a value is rounded to, and whose gradient stands in for that of rounding."""
 
     low: int
     high: int
@@ -46,19 +46,20 @@ class Rounding:
         return result
 
     def backward(self, grad: Tensor, u: Tensor) -> Tensor:
-        """The gradient of ``u`` from that of its level."""
+        """The gradient of ``u`` from that of its integer."""
         return self.inside(self.surrogate.backward(grad, u, self.high - self.low), u)
 
     def error(self, u: Tensor) -> Tensor:
-        """``u`` minus its level inside the grid, zero outside."""
+        """``u`` minus its integer inside the grid, zero outside."""
         return self.inside(u - self.round_(u.clone()), u)
 
 
 @dataclass(frozen=True)
-class Levels:
-    """How an accumulator becomes levels. ``before_table`` is the rounding before a leaky ReLU's table, if one follows.
+class Requantization:
+    """The rule by which an accumulator becomes integers of a grid.
 
-    ``compute`` is the dtype of the arithmetic, ``result`` that of the levels.
+    ``last`` is the rounding that gives them, ``before_table`` that before a leaky ReLU's table, if one follows;
+    ``compute`` is the dtype of the arithmetic, ``result`` that of the integers.
     """
 
     last: Rounding
@@ -78,7 +79,13 @@ def pieces(x: Tensor) -> Iterator[slice]:
 class _Requantize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, acc: Tensor, bias: Tensor | None, multiplier: Tensor, ratio: Tensor | None, unit: Tensor, how: Levels
+        ctx: Any,
+        acc: Tensor,
+        bias: Tensor | None,
+        multiplier: Tensor,
+        ratio: Tensor | None,
+        unit: Tensor,
+        how: Requantization,
     ) -> Tensor:
         ctx.save_for_backward(acc, bias, multiplier, ratio)
         ctx.how = how
@@ -93,7 +100,7 @@ class _Requantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grads: Tensor) -> tuple[Tensor | None, ...]:
         acc, bias, multiplier, ratio = ctx.saved_tensors
-        how: Levels = ctx.how
+        how: Requantization = ctx.how
         by_acc = torch.empty_like(acc)
         by_bias, by_multiplier, by_ratio, by_unit = torch.zeros(4, acc.shape[1], dtype=torch.float64, device=acc.device)
         for piece in pieces(acc):
@@ -126,9 +133,9 @@ class _Requantize(torch.autograd.Function):
 
 
 def requantize(
-    acc: Tensor, bias: Tensor | None, multiplier: Tensor, ratio: Tensor | None, unit: Tensor, how: Levels
+    acc: Tensor, bias: Tensor | None, multiplier: Tensor, ratio: Tensor | None, unit: Tensor, how: Requantization
 ) -> Tensor:
-    """Levels [R, L] of accumulators [R, L], with ``bias``, ``multiplier`` and, before a table, ``ratio`` [L].
+    """Integers [R, L] of accumulators [R, L], with ``bias``, ``multiplier`` and, before a table, ``ratio`` [L].
 
     ``unit`` [L] is ones; with a surrogate that learns clips it carries the gradient that cancels what the step would
     learn from values inside the grid. ``bias`` has the accumulator's dtype, or float32 where that is bfloat16.
@@ -142,7 +149,7 @@ def _total(acc: Tensor, bias: Tensor | None, compute: torch.dtype) -> Tensor:
     return (acc + bias).to(compute) if bias is not None else acc.to(compute, copy=True)
 
 
-class _AddLevels(torch.autograd.Function):
+class _RequantizeSum(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -153,7 +160,7 @@ class _AddLevels(torch.autograd.Function):
         unit: Tensor,
         factors: tuple[int, int],
         multiplier: Tensor,
-        how: Levels,
+        how: Requantization,
     ) -> Tensor:
         ctx.save_for_backward(a, b, real_a, real_b, multiplier)
         ctx.factors, ctx.how = factors, how
@@ -165,7 +172,7 @@ class _AddLevels(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grads: Tensor) -> tuple[Tensor | None, ...]:
         a, b, real_a, real_b, multiplier = ctx.saved_tensors
-        how: Levels = ctx.how
+        how: Requantization = ctx.how
         by_a, by_b = torch.empty_like(a), torch.empty_like(b)
         by_real_a, by_real_b, by_unit = torch.zeros(3, a.shape[1], dtype=torch.float64, device=a.device)
         for piece in pieces(a):
@@ -182,7 +189,7 @@ class _AddLevels(torch.autograd.Function):
         return by_a, by_b, *steps, None, None, None
 
 
-def add_levels(
+def requantize_sum(
     a: Tensor,
     b: Tensor,
     real_a: Tensor,
@@ -190,17 +197,17 @@ def add_levels(
     unit: Tensor,
     factors: tuple[int, int],
     multiplier: Tensor,
-    how: Levels,
+    how: Requantization,
 ) -> Tensor:
-    """Levels [R, L] of a residual addition ``(ka a + kb b) * multiplier``.
+    """Integers [R, L] of a residual addition ``(ka a + kb b) * multiplier``.
 
     The factors are integers near the ratio of the steps: gradients take the real ratios ``real_a``, ``real_b`` [L].
     """
-    result: Tensor = _AddLevels.apply(a, b, real_a, real_b, unit, factors, multiplier, how)
+    result: Tensor = _RequantizeSum.apply(a, b, real_a, real_b, unit, factors, multiplier, how)
     return result
 
 
-def _sum(a: Tensor, b: Tensor, factors: tuple[int, int], multiplier: Tensor, how: Levels) -> Tensor:
+def _sum(a: Tensor, b: Tensor, factors: tuple[int, int], multiplier: Tensor, how: Requantization) -> Tensor:
     wide = torch.float32 if a.dtype == torch.bfloat16 else a.dtype
     ka, kb = factors
     return (a.to(wide) * ka).add_(b, alpha=kb).to(how.compute).mul_(multiplier)

@@ -1,11 +1,11 @@
 """The ``fake`` level: a network whose values sit on integer grids, computed as integers held in floats.
 
-Between layers travel levels (code - zero point), not real numbers. A convolution of levels is its int32 accumulator,
-and one multiplication by the float32 multiplier of the integer rule, a rounding half up and a clip give the next
-levels. In float64 every step is exact, so the levels are those of the integer graph; in float32 an accumulator
-above 2**24 may be off by a little and round differently. Gradients flow to weights and steps as in LSQ (Esser
-et al., 2020): through the rounding by a surrogate, straight through unless training says otherwise, none through the
-clip.
+Between layers travel integers, ``code - zero_point``, not real numbers. A convolution of integers is its int32
+accumulator, and one multiplication by the float32 multiplier of the integer rule, a rounding half up and a clip give
+the next integers. In float64 every step is exact, so the integers are those of the integer graph; in float32 an
+accumulator above 2**24 may be off by a little and round differently. Gradients flow to weights and steps as in LSQ
+(Esser et al., 2020): through the rounding by a surrogate, straight through unless training says otherwise, none through
+the clip.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qgait.fixedpoint import MAX_ACCUMULATOR, add_factors
 from qgait.models.layers import INPUT, Layer, activate, shapes
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import INPUT_GRID, INPUT_STEP, Grid, Recipe, weight_limit
-from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.integer_arithmetic import IntegerArithmetic
 from qgait.quantizers.parameters import initial_bias, only, parameter, parameters, weight_layers, weight_owner
 from qgait.quantizers.power_tables import power_tables
 from qgait.quantizers.rounding import half_up, round_clip
@@ -82,14 +82,14 @@ class SimulatedNetwork(nn.Module):
         origin = next(self.owners.origins(tensor))
         return INPUT_GRID if origin == INPUT else self.grids[origin]
 
-    def weight_levels(self, layer: Layer) -> Tensor:
+    def weight_integers(self, layer: Layer) -> Tensor:
         """Integer weights as float64, in the layer's own layout."""
         step = self._weight_step(layer)
         limit = weight_limit(self.weight_bits[layer.name])
         weight = parameter(self.weights, weight_owner(layer))
         return round_clip(weight.double() / step, -limit, limit, self.surrogates.weights)
 
-    def bias_levels(self, layer: Layer) -> Tensor:
+    def bias_integers(self, layer: Layer) -> Tensor:
         """Integer biases at scale s_in * s_w as float64, half the accumulator's range at most: [O] or [P, O]."""
         scale = self.accumulator_step(layer)
         return half_up(parameter(self.biases, weight_owner(layer)).double() / scale).clamp(
@@ -137,13 +137,13 @@ class SimulatedNetwork(nn.Module):
             layer.powers,
         )
 
-    def table_levels(self, layer: Layer) -> Tensor:
-        """The levels behind the layer's table, float64 [256] by the code before it; no gradient."""
+    def table_integers(self, layer: Layer) -> Tensor:
+        """The integers behind the layer's table, float64 [256] by the code before it; no gradient."""
         source, grid = f"{layer.name}.pre", self.grids[layer.name]
-        levels = torch.arange(-128, 128, dtype=torch.float64) - self.grids[source].zero_point
+        integers = torch.arange(-128, 128, dtype=torch.float64) - self.grids[source].zero_point
         inner, outer = (value.detach().cpu() for value in self.table_scales(layer))
-        exact = activate(levels * inner, layer.activation) * outer
-        return torch.clamp(torch.floor(exact + 0.5), grid.min_level, grid.max_level)
+        exact = activate(integers * inner, layer.activation) * outer
+        return torch.clamp(torch.floor(exact + 0.5), grid.min_integer, grid.max_integer)
 
     def table_scales(self, layer: Layer) -> tuple[Tensor, Tensor]:
         """What a table multiplies by before and behind its activation, float64 scalars.
@@ -164,14 +164,14 @@ class SimulatedNetwork(nn.Module):
         chunk: int | None = None,
         lengths: Sequence[int] | None = None,
     ) -> Tensor:
-        """Silhouettes [n, s, H, W], values 0..255, to embedding levels [n, P, C] in ``dtype``.
+        """Silhouettes [n, s, H, W], values 0..255, to embedding integers [n, P, C] in ``dtype``.
 
         n clips of several ``lengths`` come one after the other: frames [1, sum(lengths), H, W].
 
-        In bfloat16, for training alone, some levels differ from the integer graph's: see ``LevelArithmetic``.
-        Real embeddings are ``levels * network.embedding_step()[:, None]``.
+        In bfloat16, for training alone, some integers differ from the integer graph's: see ``IntegerArithmetic``.
+        Real embeddings are ``integers * network.embedding_step()[:, None]``.
         """
-        return traversal.run(self.layers, frames.to(dtype), LevelArithmetic(self, dtype), chunk, lengths=lengths)
+        return traversal.run(self.layers, frames.to(dtype), IntegerArithmetic(self, dtype), chunk, lengths=lengths)
 
     def embedding_step(self) -> Tensor:
         """The step of every part, float64 [P]."""
@@ -180,8 +180,8 @@ class SimulatedNetwork(nn.Module):
     def embed(self, clip: NDArray[np.uint8], dtype: torch.dtype = torch.float32) -> NDArray[np.int8]:
         """Embedding codes [P, C] of one clip [s, H, W]."""
         with torch.inference_mode():
-            levels = self(torch.from_numpy(clip)[None], dtype, FRAMES_AT_ONCE)[0]
-        return (levels + self.grid(self.layers[-1].name).zero_point).numpy().astype(np.int8)
+            integers = self(torch.from_numpy(clip)[None], dtype, FRAMES_AT_ONCE)[0]
+        return (integers + self.grid(self.layers[-1].name).zero_point).numpy().astype(np.int8)
 
     def trace(self, clip: NDArray[np.uint8], dtype: torch.dtype = torch.float64) -> dict[str, NDArray[np.int8]]:
         """Codes of every layer of one clip, keyed by tensor name, in the integer graph's NHWC order."""
@@ -194,7 +194,7 @@ class SimulatedNetwork(nn.Module):
 
         with torch.inference_mode():
             frames = torch.from_numpy(clip)[None].to(dtype)
-            traversal.run(self.layers, frames, LevelArithmetic(self, dtype, observe), observe=observe)
+            traversal.run(self.layers, frames, IntegerArithmetic(self, dtype, observe), observe=observe)
         return codes
 
     def _weight_step(self, layer: Layer) -> Tensor:

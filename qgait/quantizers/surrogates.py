@@ -31,7 +31,7 @@ class Surrogate(Protocol):
         """Whether steps learn from clipped values alone."""
 
     def backward(self, grad: Tensor, u: Tensor, span: int) -> Tensor:
-        """``grad`` of the levels to that of ``u`` inside the grid; ``span`` is the largest level minus the smallest."""
+        """``grad`` of the integers to that of ``u`` inside the grid; ``span``: largest minus smallest integer."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class ElementWiseScaling:
 
 @dataclass(frozen=True)
 class ClipLearning:
-    """PACT: straight through inside, and the learned clip ``alpha = step * largest level`` moves by what it clips."""
+    """PACT: straight through inside, and the learned clip ``alpha = step * largest integer`` moves by what it clips."""
 
     clip_only: bool = True
 

@@ -143,7 +143,7 @@ def _compute(layer: Layer, inputs: Sequence[Tensor], arithmetic: Arithmetic) -> 
 
 
 def _windows(layer: Layer, x: Tensor, arithmetic: Arithmetic, time: Time) -> Tensor:
-    """Missing values are zero, level 0 in every arithmetic; maxima do without them."""
+    """Missing values are zero, integer 0 in every arithmetic; maxima do without them."""
     window = Window(layer.size, layer.frames_stride, layer.frames_padding)
     missing = 0.0 if layer.kind == "window" else float("-inf")
     cuts = [window.cut(clip) for clip in time.padded(layer.name, x, window, missing)]
@@ -158,6 +158,6 @@ def _windows(layer: Layer, x: Tensor, arithmetic: Arithmetic, time: Time) -> Ten
 
 
 def pad(layer: Layer, x: Tensor) -> Tensor:
-    """Zero padding; zero is level 0 in every arithmetic."""
+    """Zero padding; zero is integer 0 in every arithmetic."""
     top, left, bottom, right = layer.padding
     return F.pad(x, (left, right, top, bottom))

@@ -14,13 +14,20 @@ from typing import Any
 from qgait.version import __version__
 
 PACKAGES = ("numpy", "torch", "safetensors", "onnx", "onnxruntime", "onnxsim", "apache-tvm", "ziglang")
-CONDITIONS = ("nm", "bg", "cl")
+PLACES = {"reference": "numpy", "ort": "ONNX Runtime"}
 
 
 def verdict(
-    verify: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], failures: Sequence[str], unchecked: Sequence[str]
+    verify: Mapping[str, Any],
+    errors: Sequence[Mapping[str, Any]],
+    failures: Sequence[str],
+    unchecked: Sequence[str],
+    places: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Whether the promise held: ``failures`` are sentences of failed checks, ``unchecked`` of what could not be run."""
+    """Whether the promise held: ``failures`` are sentences of failed checks, ``unchecked`` of what could not be run.
+
+    ``places`` says where the code of a bundle ran, by its name among the runtimes.
+    """
     fake, runtimes = verify["fake"], verify["runtimes"]
     differing = {name: result["mismatches"] for name, result in runtimes.items() if result["mismatches"]}
     if fake["mismatches_float64"]:
@@ -34,6 +41,7 @@ def verdict(
         "inner_codes": sum(layer["codes"] for layer in errors),
         "inner_differing": inside,
         "runtimes": list(runtimes),
+        "places": [(PLACES | dict(places)).get(name, name) for name in runtimes],
         "differing": differing,
         "max_difference": largest,
         "first_layers": {name: runtimes[name]["first_layer"] for name in differing if name in runtimes},
@@ -50,18 +58,19 @@ def table(
 ) -> list[dict[str, Any]]:
     """Levels and runtimes side by side; a figure that was not measured is None.
 
-    ``evaluations``: what ``qgait eval`` wrote, one each; ``benchmarks``: what ``qgait bench`` wrote, by target;
-    ``sizes``: bytes, by ``float``, ``fake`` or the name of a runtime.
+    ``evaluations``: the results of `recognition`, or what ``qgait eval`` writes; ``benchmarks``: what ``qgait bench``
+    writes, by target; ``sizes``: bytes, by ``float``, ``fake`` or the name of a runtime.
     """
-    rank1 = {(e["level"], e["runtime"]): e["rank1"] for e in evaluations}
+    found = {(e["level"], e["runtime"]): e for e in evaluations}
     fake = verify["fake"]
+    real, simulated = found.get(("float", "torch")), found.get(("fake", "torch"))
     rows = [
-        _row("float", "float32", rank1.get(("float", "torch")), None, verify, {}, sizes.get("float")),
-        _row("fake", "float32", rank1.get(("fake", "torch")), fake["mismatches"], verify, {}, sizes.get("fake")),
+        _row("float", "float32", real, None, verify, {}, sizes.get("float")),
+        _row("fake", "float32", simulated, fake["mismatches"], verify, {}, sizes.get("fake")),
         _row("fake", "float64", None, fake["mismatches_float64"], verify, {}, None),
     ]
     for name, result in verify["runtimes"].items():
-        accuracy = rank1.get(("int", name))
+        accuracy = found.get(("int", name))
         rows.append(
             _row("int", name, accuracy, result["mismatches"], verify, benchmarks.get(name, {}), sizes.get(name))
         )
@@ -71,7 +80,7 @@ def table(
 def _row(
     level: str,
     runtime: str,
-    rank1: Mapping[str, float] | None,
+    accuracy: Mapping[str, Any] | None,
     differing: int | None,
     verify: Mapping[str, Any],
     bench: Mapping[str, Any],
@@ -80,7 +89,8 @@ def _row(
     return {
         "level": level,
         "runtime": runtime,
-        "rank1": None if rank1 is None else {condition: rank1.get(condition) for condition in CONDITIONS},
+        "rank1": accuracy["rank1"] if accuracy else None,
+        "eer": accuracy["eer"] if accuracy else None,
         "differing": differing,
         "wrong": bool(differing) and (level == "int" or runtime == "float64"),
         "codes": None if differing is None else verify["codes"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from qgait.data import opengait
 
 FRAMES, OUT_OF = 8, 25  # a second, most of a gait cycle
 VIEWS = 4
+CONDITIONS = 4
 
 
 class Strip(TypedDict):
@@ -23,6 +25,7 @@ class Strip(TypedDict):
     condition: str
     subject: str
     view: str
+    caption: str
     width: int
     height: int
     png: str
@@ -51,6 +54,7 @@ def strip(sequence: opengait.Sequence) -> Strip:
         "condition": sequence.type.split("-")[0],
         "subject": sequence.subject,
         "view": sequence.view,
+        "caption": f"{int(sequence.view)}°" if re.fullmatch(r"\d{3}", sequence.view) else sequence.view,
         "width": picture.shape[1],
         "height": picture.shape[0],
         "png": base64.b64encode(png(picture)).decode("ascii"),
@@ -58,7 +62,7 @@ def strip(sequence: opengait.Sequence) -> Strip:
 
 
 def strips(sequences: Sequence[opengait.Sequence]) -> list[Strip]:
-    """The first person's first walk of every condition from a few views, spread over those there are."""
+    """The first person's first walk of every condition (a few) from a few views, spread over those there are."""
     subject = min(s.subject for s in sequences)
     first: dict[tuple[str, str], opengait.Sequence] = {}
     for sequence in sorted(s for s in sequences if s.subject == subject):
@@ -67,4 +71,5 @@ def strips(sequences: Sequence[opengait.Sequence]) -> list[Strip]:
     chosen = {views[i] for i in np.linspace(0, len(views) - 1, VIEWS).round().astype(int)}
     order = {condition: i for i, condition in enumerate(("nm", "bg", "cl"))}
     keys = sorted(first, key=lambda key: (order.get(key[0], len(order)), key))
-    return [strip(first[key]) for key in keys if key[1] in chosen]
+    shown = list(dict.fromkeys(condition for condition, _ in keys))[:CONDITIONS]
+    return [strip(first[key]) for key in keys if key[0] in shown and key[1] in chosen]

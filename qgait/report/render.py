@@ -13,10 +13,11 @@ from qgait.report import edges
 FOLDER = Path(__file__).parent
 ROWS = (("wide", 58, 12), ("narrow", 92, 12))  # class, height of a box's row and of the gap in it, in pixels
 NOTHING = "–"
+KNOWN = {"nm": "normal walking", "bg": "with a bag", "cl": "in a coat"}
 
 
 def render(facts: Mapping[str, Any], path: Path) -> None:
-    """Writes the report of ``facts`` (see ``qgait.commands.demo``) to ``path`` in one move."""
+    """Writes the report of ``facts`` (see ``qgait.report.report``) to ``path`` in one move."""
     replace_file(path, html(facts).encode())
 
 
@@ -32,6 +33,7 @@ def html(facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "cost": cost,
         "count": count,
         "size": size,
         "real": real,
@@ -39,7 +41,7 @@ def html(facts: Mapping[str, Any]) -> str:
         "signed": signed,
         "plain": plain,
         "percent": percent,
-        "sentence_list": _and,
+        "sentence_list": sentence_list,
     }
     conditions: dict[str, list[Any]] = {}
     for strip in facts["silhouettes"]:
@@ -47,11 +49,14 @@ def html(facts: Mapping[str, Any]) -> str:
     levels: dict[str, list[Any]] = {}
     for row in facts["table"]:
         levels.setdefault(row["level"], []).append(row)
+    known = [(name, KNOWN[name]) for name in conditions if name in KNOWN]
     best = max((row["sqnr_db"] or 0 for row in facts["errors"]), default=0)
     return environment.get_template("template.html").render(
         **facts,
         **_drawing(facts["network"]),
+        heading=heading(facts["verdict"]),
         conditions=conditions,
+        legend=sentence_list([f"{what} ({name})" for name, what in known]) if known else "",
         levels=levels,
         decibels=max(10 * math.ceil(best / 10), 10),
     )
@@ -76,16 +81,28 @@ def _drawing(network: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def heading(verdict: Mapping[str, Any]) -> str:
+    """The result in one line: it claims no place that took no part."""
+    return f"max |int difference| = {verdict['max_difference']}, from PyTorch to {verdict['places'][-1]}."
+
+
+def cost(value: float | None, unit: str | None) -> str:
+    """Milliseconds or executed instructions of a kernel."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if unit == "instructions" else f"{1000 * value:,.2f} µs"
+
+
 def count(value: int | None) -> str:
     """1234567 as 1,234,567, with thin spaces that do not break."""
     return NOTHING if value is None else f"{value:,}"
 
 
 def size(value: int | None) -> str:
-    """Bytes as kB or MB."""
+    """Bytes as KiB or MiB."""
     if value is None:
         return NOTHING
-    return f"{value / 1000:.0f} kB" if value < 1e6 else f"{value / 1e6:.2f} MB"
+    return f"{value / 1024:.0f} KiB" if value < 1 << 20 else f"{value / (1 << 20):.2f} MiB"
 
 
 def real(value: float | None, digits: int = 4) -> str:
@@ -122,5 +139,5 @@ def plain(value: object) -> str:
     return real(value, 4) if isinstance(value, float) else str(value)
 
 
-def _and(words: list[str]) -> str:
+def sentence_list(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

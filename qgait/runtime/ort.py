@@ -16,7 +16,7 @@ from qgait.export.graph import Graph
 from qgait.runtime.clips import require_clip
 
 Codes = NDArray[np.int8]
-LEVELS = {
+OPTIMIZATION_LEVELS = {
     "disabled": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
     "extended": "ORT_ENABLE_EXTENDED",
@@ -40,8 +40,10 @@ class OnnxRuntime:
         probe()
         from qgait.export.onnx import reader as onnx_reader
 
-        if level not in LEVELS:
-            raise QgaitError(f"ONNX Runtime has no optimization level {level!r}.", f"use one of {', '.join(LEVELS)}.")
+        if level not in OPTIMIZATION_LEVELS:
+            raise QgaitError(
+                f"ONNX Runtime has no optimization level {level!r}.", f"use one of {', '.join(OPTIMIZATION_LEVELS)}."
+            )
         self._model = onnx_reader.load(path)
         self.graph: Graph = onnx_reader.from_onnx(self._model, path)
         self._level = level
@@ -126,7 +128,7 @@ def _probe_model() -> bytes:
 def _session(model: bytes, level: str, threads: int) -> Any:
     ort = import_module("onnxruntime")
     options = ort.SessionOptions()
-    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[level])
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMIZATION_LEVELS[level])
     options.intra_op_num_threads = threads
     # threads that wait by spinning take a small machine from everybody else: 10 ms a frame instead of 6 when it is busy
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

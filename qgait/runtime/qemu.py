@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from qgait.errors import QgaitError
 from qgait.targets.processor import machine_name, this_machine
@@ -43,6 +44,17 @@ def count_instructions(command: Sequence[str | Path], folder: Path | None = None
 
     ``command`` begins with the emulator and runs in ``folder``.
     """
+    return int(_counted(command, folder, r"^instructions (\d+)$")[0])
+
+
+def count_by_function(command: Sequence[str | Path], folder: Path | None = None) -> dict[str, int]:
+    """The same by the name of the function, of a program that has a symbol table."""
+    found = _counted(command, folder, r"^function (\S+) (\d+)$")
+    return {name: int(count) for name, count in found}
+
+
+def _counted(command: Sequence[str | Path], folder: Path | None, pattern: str) -> list[Any]:
+    """What the plugin printed in the form of ``pattern`` when ``command`` ended."""
     emulator = str(command[0])
     plugin = build_plugin(emulator)
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
@@ -52,14 +64,15 @@ def count_instructions(command: Sequence[str | Path], folder: Path | None = None
             text=True,
             cwd=folder,
         )
-        found = re.search(r"^instructions (\d+)$", Path(log.name).read_text(), re.MULTILINE)
-    if done.returncode != 0 or found is None:
+        printed = Path(log.name).read_text()
+    found = re.findall(pattern, printed, re.MULTILINE)
+    if done.returncode != 0 or not found or "too many blocks" in printed:
         said = (done.stderr.strip() or "it printed no count").splitlines()[-1]
         raise QgaitError(
             f"{emulator} could not count instructions: {said}",
             "install a QEMU with plugins (Debian's qemu-user has them, qemu-user-static has not).",
         )
-    return int(found[1])
+    return found
 
 
 def build_plugin(emulator: str) -> Path:

@@ -66,8 +66,8 @@ class Evaluation:
             return embed_clip(network, clip)
         with torch.inference_mode():
             frames = torch.from_numpy(np.ascontiguousarray(clip))[None].to(next(network.parameters()).device)
-            levels = network(frames, chunk=FRAMES_AT_ONCE)[0]
-            return (levels * network.embedding_step().float()[:, None]).cpu().numpy()
+            integers = network(frames, chunk=FRAMES_AT_ONCE)[0]
+            return (integers * network.embedding_step().float()[:, None]).cpu().numpy()
 
 
 def open_evaluation(configuration: Configuration, dataset: opengait.Dataset) -> Evaluation | None:

@@ -15,7 +15,7 @@ from qgait.quantizers.simulated import SimulatedNetwork
 
 SMALLEST = 1e-8
 SMALLEST_MULTIPLIER = 2.0**-31  # the integer rule's largest shift is good for half of it
-LARGEST_BIAS = MAX_ACCUMULATOR // 4  # in levels; what is left is more than the products of any layer need
+LARGEST_BIAS = MAX_ACCUMULATOR // 4  # in integers; what is left is more than the products of any layer need
 
 
 def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, float]:
@@ -37,7 +37,7 @@ def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, 
         shape = network.shapes[name.removesuffix(".pre")]
         of_each_part = len(shape) == 2 and name not in network.owners.single
         features = shape[1] if of_each_part else math.prod(shape)
-        largest = max(grid.max_level, 1)
+        largest = max(grid.max_integer, 1)
         clips = learns_clips and not name.endswith(".pre")
         scales[f"steps.{parameter_key(name)}"] = 1 / largest**2 if clips else 1 / math.sqrt(features * largest)
     return scales
@@ -54,7 +54,7 @@ def deployable_steps(network: SimulatedNetwork) -> Iterator[None]:
     """Around an optimizer's step: what it makes of the steps remains a network of the integer rule.
 
     A step may at most halve in one iteration, so none ever reaches zero. A channel whose weights die takes its step
-    along; its bias, counted in levels, would leave the accumulator, or its multiplier the range of shifts. Its step
+    along; its bias, counted in integers, would leave the accumulator, or its multiplier the range of shifts. Its step
     stays large enough for both.
     """
     steps = [*network.weight_steps.values(), *network.steps.values()]
@@ -67,9 +67,11 @@ def deployable_steps(network: SimulatedNetwork) -> Iterator[None]:
         for layer in network.layers:
             if layer.weight is not None:
                 step = parameter(network.weight_steps, weight_owner(layer))
-                levels = parameter(network.biases, weight_owner(layer)).double().abs() / network.accumulator_step(layer)
+                integers = parameter(network.biases, weight_owner(layer)).double().abs() / network.accumulator_step(
+                    layer
+                )
                 small = SMALLEST_MULTIPLIER / network.multiplier(layer)
-                step.mul_(torch.maximum(levels / LARGEST_BIAS, small).clamp_min(1).float())
+                step.mul_(torch.maximum(integers / LARGEST_BIAS, small).clamp_min(1).float())
 
 
 def parameter_groups(

@@ -13,7 +13,7 @@ from qgait.errors import QgaitError
 from qgait.quantizers import traversal
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Recipe
-from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.integer_arithmetic import IntegerArithmetic
 from qgait.quantizers.simulated import SimulatedNetwork
 
 
@@ -33,7 +33,7 @@ def test_the_chosen_step_is_about_the_best_of_a_fine_search() -> None:
         return float(np.mean((np.clip(np.floor(values / s + 0.5), 0, 15) * s - values) ** 2))
 
     best = min(error(s) for s in np.linspace(0.05, 0.4, 400))
-    assert (grid.min_level, grid.max_level) == (0, 15)
+    assert (grid.min_integer, grid.max_integer) == (0, 15)
     assert error(float(step[0])) < 1.03 * best
 
 
@@ -58,7 +58,7 @@ def test_what_a_leaky_relu_shrinks_gets_few_codes() -> None:
     values = np.random.default_rng(3).normal(size=(1, 50_000))
     plain, _ = choose([observer(values)], 8, "mse", lambda x: x)
     leaky, _ = choose([observer(values)], 8, "mse", lambda x: np.where(x >= 0, x, 0.01 * x))
-    assert -leaky.min_level <= 64 < -plain.min_level
+    assert -leaky.min_integer <= 64 < -plain.min_integer
 
 
 def test_joined_tensors_share_a_grid_and_keep_their_steps() -> None:
@@ -67,7 +67,7 @@ def test_joined_tensors_share_a_grid_and_keep_their_steps() -> None:
     grid, steps = choose([observer(narrow), observer(wide)], 8, "mse", lambda x: x)
     assert [len(step) for step in steps] == [3, 2]
     assert steps[1].min() > 5 * steps[0].max()
-    assert grid.min_level < 0
+    assert grid.min_integer < 0
 
 
 def test_weight_steps_are_per_channel_and_beat_min_max() -> None:
@@ -111,7 +111,7 @@ def test_bias_correction_brings_channel_means_to_those_of_float(bits: str) -> No
     assert error["corrected"] < error["plain"] / 3
 
 
-class _Watched(LevelArithmetic):
+class _Watched(IntegerArithmetic):
     def __init__(self, net: SimulatedNetwork, watch: object) -> None:
         super().__init__(net, torch.float32)
         self.watch = watch

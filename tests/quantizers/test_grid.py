@@ -12,7 +12,7 @@ def test_a_grid_has_two_to_the_bits_codes_within_int8(bits: int, negative: int) 
     grid = activation_grid(bits, negative)
     assert grid.hi - grid.lo + 1 == 2**bits
     assert -128 <= grid.lo <= grid.zero_point <= grid.hi <= 127
-    assert grid.min_level == -negative
+    assert grid.min_integer == -negative
     assert grid.zero_point == 0 or bits == 8
 
 

@@ -13,7 +13,7 @@ STEP = 0.02
 
 
 def pooled(codes: np.ndarray, p: float, step: float, source: Grid = SOURCE) -> np.ndarray:
-    """Levels of regions [n, count] by the tables."""
+    """Integers of regions [n, count] by the tables."""
     powers, thresholds = power_tables(source, STEP, RESULT, [step], [codes.shape[1]], [p])
     return np.searchsorted(thresholds[0], powers[0][codes + 128].sum(1), side="right")
 
@@ -64,8 +64,8 @@ def test_small_codes_are_pooled_as_exactly_as_large_ones(peak: int, count: int) 
 
 def test_one_code_alone_is_rescaled() -> None:
     codes = np.arange(-40, 128)[:, None]
-    levels = pooled(codes, 3.0, 0.03)
-    np.testing.assert_array_equal(levels, np.floor((codes[:, 0] + 100) * STEP / 0.03 + 0.5))
+    integers = pooled(codes, 3.0, 0.03)
+    np.testing.assert_array_equal(integers, np.floor((codes[:, 0] + 100) * STEP / 0.03 + 0.5))
 
 
 def test_regions_have_tables_of_their_own() -> None:

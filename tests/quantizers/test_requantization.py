@@ -1,4 +1,4 @@
-"""The fused steps from accumulators to levels against separate operations, finite differences and formulas."""
+"""The fused steps from accumulators to integers against separate operations, finite differences and formulas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import plain_levels
+import plain_integers
 import pytest
 import torch
 from quantized_backbones import quantized
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from qgait.errors import QgaitError
 from qgait.quantizers import requantization
-from qgait.quantizers.level_arithmetic import LevelArithmetic
-from qgait.quantizers.requantization import Levels, Rounding, add_levels, requantize
+from qgait.quantizers.integer_arithmetic import IntegerArithmetic
+from qgait.quantizers.requantization import Requantization, Rounding, requantize, requantize_sum
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.surrogates import (
     ClipLearning,
@@ -41,9 +41,9 @@ def many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requantization, "PIECE", 2**10)
 
 
-def _gradients(net: SimulatedNetwork, levels: Tensor) -> dict[str, Tensor]:
+def _gradients(net: SimulatedNetwork, integers: Tensor) -> dict[str, Tensor]:
     net.zero_grad(set_to_none=True)
-    (levels * net.embedding_step().to(levels.dtype)[:, None]).square().mean().backward()
+    (integers * net.embedding_step().to(integers.dtype)[:, None]).square().mean().backward()
     result = {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
     net.zero_grad(set_to_none=True)
     return result
@@ -57,9 +57,9 @@ def test_a_network_has_the_gradients_of_separate_operations(name: str, bits: str
     frames = torch.from_numpy(np.stack(clips(2, 3)))
     net.surrogates = Surrogates(StraightThrough() if surrogate.clip_only else surrogate, surrogate)
     try:
-        levels, plain = net(frames, torch.float64), plain_levels.forward(net, frames, torch.float64)
-        assert torch.equal(levels, plain)
-        fused, separate = _gradients(net, levels), _gradients(net, plain)
+        integers, plain = net(frames, torch.float64), plain_integers.forward(net, frames, torch.float64)
+        assert torch.equal(integers, plain)
+        fused, separate = _gradients(net, integers), _gradients(net, plain)
     finally:
         net.surrogates = Surrogates()
     assert set(fused) == set(separate) == {key for key, _ in net.named_parameters()}
@@ -72,9 +72,9 @@ def test_networks_over_time_have_the_gradients_of_separate_operations(name: str)
     """Windows, gates, means over time, shared weights: what the networks above do not have."""
     net = quantized(name, "w4a4")
     frames = torch.from_numpy(np.stack(clips(2, 5)))
-    levels, plain = net(frames, torch.float64), plain_levels.forward(net, frames, torch.float64)
-    assert torch.equal(levels, plain) and len(levels.unique()) > 5
-    fused, separate = _gradients(net, levels), _gradients(net, plain)
+    integers, plain = net(frames, torch.float64), plain_integers.forward(net, frames, torch.float64)
+    assert torch.equal(integers, plain) and len(integers.unique()) > 5
+    fused, separate = _gradients(net, integers), _gradients(net, plain)
     assert set(fused) == set(separate) == {key for key, _ in net.named_parameters()}
     for key, wanted in separate.items():
         assert float(wanted.abs().sum()) > 0, key
@@ -83,13 +83,13 @@ def test_networks_over_time_have_the_gradients_of_separate_operations(name: str)
 
 @pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_levels_are_those_of_separate_operations_with_and_without_gradients(name: str, dtype: torch.dtype) -> None:
+def test_integers_are_those_of_separate_operations_with_and_without_gradients(name: str, dtype: torch.dtype) -> None:
     for bits in ("w2a2", "w4a4", "w8a8"):
         net = network(name, bits)
         frames = torch.from_numpy(clips(1, 4, seed=9)[0])[None]
-        assert torch.equal(net(frames, dtype), plain_levels.forward(net, frames, dtype))
+        assert torch.equal(net(frames, dtype), plain_integers.forward(net, frames, dtype))
         with torch.no_grad():
-            assert torch.equal(net(frames, dtype), plain_levels.forward(net, frames, dtype))
+            assert torch.equal(net(frames, dtype), plain_integers.forward(net, frames, dtype))
 
 
 def test_gradients_in_float32_and_bfloat16_are_near_those_in_float64() -> None:
@@ -106,15 +106,15 @@ def test_gradients_in_float32_and_bfloat16_are_near_those_in_float64() -> None:
 def test_bfloat16_levels_are_mostly_the_integers() -> None:
     net = network("gaitset", "w4a4")
     frames = torch.from_numpy(np.stack(clips(4, 4)))
-    levels, exact = net(frames, torch.bfloat16), net(frames, torch.float64)
-    assert levels.dtype == torch.bfloat16
-    assert torch.equal(levels.float(), levels.float().round())
-    assert (levels - exact).abs().mean() < exact.abs().mean() / 10
+    integers, exact = net(frames, torch.bfloat16), net(frames, torch.float64)
+    assert integers.dtype == torch.bfloat16
+    assert torch.equal(integers.float(), integers.float().round())
+    assert (integers - exact).abs().mean() < exact.abs().mean() / 10
 
 
 def test_float16_is_refused() -> None:
     net = network("gaitset")
-    with pytest.raises(QgaitError, match="accumulators are too large"):
+    with pytest.raises(QgaitError, match="Accumulators are too large"):
         net(torch.zeros(1, 1, 64, 44), torch.float16)
 
 
@@ -151,9 +151,9 @@ MIX = torch.randn(50, 6, generator=torch.Generator().manual_seed(2), dtype=torch
 @pytest.mark.parametrize("surrogate", ALL, ids=KINDS)
 def test_every_gradient_is_a_finite_difference_of_the_surrogate(surrogate: Surrogate) -> None:
     values = {key: value.requires_grad_() for key, value in _values().items()}
-    how = Levels(Rounding(LOW, HIGH, surrogate), None, torch.float64, torch.float64)
-    levels = requantize(values["acc"], values["bias"], values["multiplier"], None, UNIT, how)
-    (levels * MIX).sum().backward()
+    how = Requantization(Rounding(LOW, HIGH, surrogate), None, torch.float64, torch.float64)
+    integers = requantize(values["acc"], values["bias"], values["multiplier"], None, UNIT, how)
+    (integers * MIX).sum().backward()
 
     def soft(**changed: Tensor) -> Tensor:
         v = {key: value.detach() for key, value in values.items()} | changed
@@ -169,16 +169,16 @@ def test_every_gradient_is_a_finite_difference_of_the_surrogate(surrogate: Surro
 
 @pytest.mark.parametrize("surrogate", ALL, ids=KINDS)
 def test_the_ratio_before_a_table_gets_a_finite_difference(surrogate: Surrogate) -> None:
-    """Levels before the table are hard; what the ratio of the steps makes of them is the surrogate's."""
+    """Integers before the table are hard; what the ratio of the steps makes of them is the surrogate's."""
     values = _values()
     before = Rounding(-20, 40, StraightThrough())
     ratio = torch.linspace(0.11, 0.37, 6, dtype=torch.float64, requires_grad=True)
-    how = Levels(Rounding(LOW, HIGH, surrogate), before, torch.float64, torch.float64)
-    levels = requantize(values["acc"], values["bias"], values["multiplier"], ratio, UNIT, how)
-    (levels * MIX).sum().backward()
+    how = Requantization(Rounding(LOW, HIGH, surrogate), before, torch.float64, torch.float64)
+    integers = requantize(values["acc"], values["bias"], values["multiplier"], ratio, UNIT, how)
+    (integers * MIX).sum().backward()
     hard = before.round_((values["acc"] + values["bias"]) * values["multiplier"])
     leaky = torch.where(hard > 0, hard, hard * 0.01)
-    assert torch.equal(levels, torch.clamp(torch.floor(leaky * ratio + 0.5), LOW, HIGH))
+    assert torch.equal(integers, torch.clamp(torch.floor(leaky * ratio + 0.5), LOW, HIGH))
     ends = [_h(leaky * (ratio.detach() + sign * 1e-7), surrogate, MIX.sign()) * MIX for sign in (1, -1)]
     assert ratio.grad is not None
     torch.testing.assert_close(ratio.grad, ((ends[0] - ends[1]) / 2e-7).sum(0), rtol=1e-4, atol=1e-4)
@@ -189,9 +189,9 @@ def test_an_addition_has_finite_differences_of_the_real_ratio(surrogate: Surroga
     generator = torch.Generator().manual_seed(3)
     a, b = (torch.randint(-9, 30, (50, 6), generator=generator).double().requires_grad_() for _ in range(2))
     real_a, real_b = (torch.full((6,), value, dtype=torch.float64, requires_grad=True) for value in (0.1307, 0.2614))
-    how = Levels(Rounding(LOW, HIGH, surrogate), None, torch.float64, torch.float64)
+    how = Requantization(Rounding(LOW, HIGH, surrogate), None, torch.float64, torch.float64)
     multiplier = torch.tensor(0.1307, dtype=torch.float64)
-    (add_levels(a, b, real_a, real_b, UNIT, (1, 2), multiplier, how) * MIX).sum().backward()
+    (requantize_sum(a, b, real_a, real_b, UNIT, (1, 2), multiplier, how) * MIX).sum().backward()
     leaves = (a, b, real_a, real_b)
     for index, leaf in enumerate(leaves):
         ends = []
@@ -209,7 +209,7 @@ def test_saturated_values_get_no_gradient_and_the_ends_of_the_grid_do(surrogate:
     u = torch.tensor([[-1e9, -3.4, -3.001, -3.0, -2.9, 0.2, 6.9, 7.0, 7.001, 7.4, 1e9]], dtype=dtype)
     acc = u.clone().requires_grad_()
     ones = torch.ones(u.shape[1], dtype=dtype)
-    how = Levels(Rounding(LOW, HIGH, surrogate), None, dtype, dtype)
+    how = Requantization(Rounding(LOW, HIGH, surrogate), None, dtype, dtype)
     requantize(acc, None, ones, None, ones, how).sum().backward()
     assert acc.grad is not None
     assert (acc.grad != 0).tolist()[0] == [False] * 3 + [True] * 5 + [False] * 3
@@ -223,14 +223,14 @@ def test_the_ends_of_a_grid_that_begins_at_zero_belong_to_it() -> None:
 
 
 def test_pact_learns_its_clip_from_clipped_values_alone() -> None:
-    """dy/dalpha is 1 for x >= alpha and 0 below (Choi et al., 2018, equation 3); alpha = step * levels."""
+    """dy/dalpha is 1 for x >= alpha and 0 below (Choi et al., 2018, equation 3); alpha = step * integers."""
     step = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
     x = torch.tensor([[-5.0, 0.3, 1.05, 2.7, 2.9, 50.0]], dtype=torch.float64, requires_grad=True)
-    how = Levels(Rounding(0, HIGH, ClipLearning()), None, torch.float64, torch.float64)
+    how = Requantization(Rounding(0, HIGH, ClipLearning()), None, torch.float64, torch.float64)
     multiplier, unit = (1 / step).expand(6), (step / step.detach()).expand(6)
-    levels = requantize(x, None, multiplier, None, unit, how)
-    assert torch.equal(levels, torch.clamp(torch.floor(x / 0.4 + 0.5), 0, HIGH))
-    (step * levels).sum().backward()
+    integers = requantize(x, None, multiplier, None, unit, how)
+    assert torch.equal(integers, torch.clamp(torch.floor(x / 0.4 + 0.5), 0, HIGH))
+    (step * integers).sum().backward()
     assert step.grad is not None and x.grad is not None
     assert step.grad.item() == pytest.approx(2 * HIGH)  # two values above alpha = 2.8, HIGH = d alpha / d step
     torch.testing.assert_close(x.grad, torch.tensor([[0.0, 1, 1, 1, 0, 0]], dtype=torch.float64))
@@ -240,7 +240,7 @@ def test_the_value_before_a_table_is_always_straight_through() -> None:
     net = network("gaitset", "w4a4", seed=6)
     net.surrogates = Surrogates(activations=Soft(4))
     try:
-        how = LevelArithmetic(net, torch.float32).how("set_block1_conv1", "set_block1_conv1.pre")
+        how = IntegerArithmetic(net, torch.float32).how("set_block1_conv1", "set_block1_conv1.pre")
     finally:
         net.surrogates = Surrogates()
     assert how.last.surrogate == Soft(4)
@@ -259,7 +259,7 @@ def test_convolutions_are_plain_ones(kernel: int, stride: int, padding: tuple[in
     net.weights[layer.name] = torch.nn.Parameter(weight / 10)
     frames = torch.randint(0, 16, (3, 8, 7, 9), generator=torch.Generator().manual_seed(5)).double()
     results = []
-    for arithmetic in (LevelArithmetic(net, torch.float64), plain_levels.PlainArithmetic(net, torch.float64)):
+    for arithmetic in (IntegerArithmetic(net, torch.float64), plain_integers.PlainArithmetic(net, torch.float64)):
         x = frames.clone().requires_grad_()
         y = arithmetic.conv(layer, x)
         y.square().sum().backward()

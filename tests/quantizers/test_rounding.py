@@ -68,8 +68,8 @@ def test_input_gradients_are_finite_differences_of_the_surrogate(surrogate: Surr
 
 
 @pytest.mark.parametrize("surrogate", BENT)
-def test_step_gradients_are_finite_differences_with_the_hard_level_in_front(surrogate: Surrogate) -> None:
-    """The real value is ``step * level``: the level itself is hard, its change with the step is the surrogate's."""
+def test_step_gradients_are_finite_differences_with_the_hard_integer_in_front(surrogate: Surrogate) -> None:
+    """The real value is ``step * integer``: the integer itself is hard, its change with the step is the surrogate's."""
     x = values() * 0.37
     step = torch.tensor(0.37, dtype=torch.float64, requires_grad=True)
     (step * round_clip(x / step, LOW, HIGH, surrogate)).sum().backward()
@@ -184,7 +184,7 @@ def test_weights_and_their_steps_in_a_network_follow_the_surrogate() -> None:
     w, s = net.weights[key].detach().double(), net.weight_steps[key].detach().double().view(-1, 1, 1, 1)
     u, eps = w / s, 1e-6
     mix[(u.abs() - 7).abs() < 1e-4] = 0  # where the grid ends there is a kink and no derivative
-    (net.weight_levels(layer) * mix).sum().backward()
+    (net.weight_integers(layer) * mix).sum().backward()
     net.surrogates = Surrogates()
 
     def soft(v: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def test_weights_and_their_steps_in_a_network_follow_the_surrogate() -> None:
 
 @pytest.mark.parametrize("surrogate", [Soft(4), Sine(0.9), ElementWiseScaling(2), ClipLearning()])
 @pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
-def test_levels_do_not_depend_on_the_surrogate(name: str, surrogate: Surrogate) -> None:
+def test_integers_do_not_depend_on_the_surrogate(name: str, surrogate: Surrogate) -> None:
     net = network(name, "w3a3")
     frames = torch.from_numpy(clips(1, 3)[0])[None]
     plain = net(frames, torch.float64).detach()

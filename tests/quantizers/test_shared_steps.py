@@ -15,7 +15,7 @@ from qgait.models.backbone import describe
 from qgait.models.layers import INPUT
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Recipe
-from qgait.quantizers.level_arithmetic import LevelArithmetic
+from qgait.quantizers.integer_arithmetic import IntegerArithmetic
 from qgait.quantizers.parameters import parameter_key
 from qgait.quantizers.simulated import SimulatedNetwork
 
@@ -38,7 +38,7 @@ def test_shared_convolutions_have_one_weight_and_equal_requantizations() -> None
     by_name = {layer.name: layer for layer in net.layers}
     for layer in shared:
         first = by_name[layer.shares]
-        for function in (net.weight_levels, net.bias_levels, net.multiplier):
+        for function in (net.weight_integers, net.bias_integers, net.multiplier):
             np.testing.assert_array_equal(function(layer).detach(), function(first).detach())
 
 
@@ -81,7 +81,7 @@ def test_biases_that_are_shared_are_corrected_for_all_bands_at_once() -> None:
     net = quantized("gaitgl", "w4a4", "mse")
     sums: dict[str, dict[str, torch.Tensor]] = {"float": {}, "fake": {}}
 
-    class Watched(LevelArithmetic):
+    class Watched(IntegerArithmetic):
         def requantize(self, layer, acc, bias):  # type: ignore[no-untyped-def]
             if bias is not None and acc.ndim == 4:
                 total = (acc + bias.to(acc.dtype).view(1, -1, 1, 1)).mean((0, 2, 3)) * self.net.accumulator_step(layer)
@@ -116,8 +116,8 @@ def run(net: SimulatedNetwork, frames: torch.Tensor, arithmetic: object) -> None
 def test_gradients_reach_every_weight_and_step(name: str, bits: str) -> None:
     net = quantized(name, bits)
     lengths = [3, 6]
-    levels = net(torch.from_numpy(np.concatenate([clips(1, n)[0] for n in lengths]))[None], lengths=lengths)
-    (levels * net.embedding_step().float()[:, None]).square().mean().backward()
+    integers = net(torch.from_numpy(np.concatenate([clips(1, n)[0] for n in lengths]))[None], lengths=lengths)
+    (integers * net.embedding_step().float()[:, None]).square().mean().backward()
     for key, parameter in net.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), key
         assert parameter.grad.abs().sum() > 0, key
@@ -128,10 +128,10 @@ def test_the_gradient_of_a_generalized_mean_is_that_of_the_float_one() -> None:
     net = quantized("gaitgl")
     layer = next(layer for layer in net.layers if layer.kind == "gem_pool")
     shape, grid = net.shapes[layer.inputs[0]], net.grid(layer.inputs[0])
-    x = torch.randint(0, grid.max_level // 2, (2, *shape), generator=torch.Generator().manual_seed(0)).float()
+    x = torch.randint(0, grid.max_integer // 2, (2, *shape), generator=torch.Generator().manual_seed(0)).float()
     ours, theirs = x.clone().requires_grad_(), x.clone().double().requires_grad_()
     weight = torch.rand(2, shape[1], shape[0])
-    (LevelArithmetic(net, torch.float32).gem_pool(layer, ours) * weight).sum().backward()
+    (IntegerArithmetic(net, torch.float32).gem_pool(layer, ours) * weight).sum().backward()
     real = FloatArithmetic().gem_pool(layer, theirs * net.step(layer.inputs[0]).item())
     (real / net.step(layer.name).detach()[:, None] * weight).sum().backward()
     assert ours.grad is not None and theirs.grad is not None

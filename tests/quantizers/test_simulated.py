@@ -40,8 +40,8 @@ def test_every_tensor_in_float64_equals_the_integers(name: str, bits: str) -> No
 @pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
 def test_other_widths_give_the_integers_embeddings(name: str, bits: str) -> None:
     net = network(name, bits)
-    levels = {int(net.weight_levels(layer).abs().max()) for layer in net.layers if layer.weight is not None}
-    assert levels == {127, 2 ** (net.recipe.weights - 1) - 1}
+    integers = {int(net.weight_integers(layer).abs().max()) for layer in net.layers if layer.weight is not None}
+    assert integers == {127, 2 ** (net.recipe.weights - 1) - 1}
     _embeddings_are_the_integers(net)
 
 
@@ -52,7 +52,7 @@ def test_first_and_last_layer_may_have_the_bits_of_the_others(name: str, bits: s
     net, _ = calibrate(name, list(layers(name)), clips(), recipe)
     assert set(net.weight_bits.values()) == {recipe.weights}
     limit = 2 ** (recipe.weights - 1) - 1
-    assert all(net.weight_levels(layer).abs().max() == limit for layer in net.layers if layer.weight is not None)
+    assert all(net.weight_integers(layer).abs().max() == limit for layer in net.layers if layer.weight is not None)
     model_file.save(net, tmp_path / "m.safetensors")
     again = model_file.load(tmp_path / "m.safetensors")
     assert again.recipe == recipe and again.weight_bits == net.weight_bits
@@ -136,8 +136,8 @@ def test_eight_bits_are_close_to_float_and_fewer_bits_are_further(name: str) -> 
 
 def test_gradients_reach_every_weight_and_step() -> None:
     net = network("gaitset", "w4a4", seed=3)
-    levels = net(torch.from_numpy(np.stack(clips(2, 3))))
-    (levels * net.embedding_step().float()[:, None]).square().mean().backward()
+    integers = net(torch.from_numpy(np.stack(clips(2, 3))))
+    (integers * net.embedding_step().float()[:, None]).square().mean().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         if "steps" in name or "weights" in name:
@@ -146,7 +146,7 @@ def test_gradients_reach_every_weight_and_step() -> None:
 
 
 def test_step_gradients_are_those_of_lsq() -> None:
-    """d(step * level)/d(step) is level - x/step inside the grid and the limit outside (Esser et al., equation 3)."""
+    """d(step * integer)/d(step) is integer - x/step inside the grid, the limit outside (Esser et al., equation 3)."""
     from qgait.quantizers.rounding import half_up
 
     x = torch.tensor([-9.0, -1.3, 0.2, 0.75, 2.6, 30.0], dtype=torch.float64)

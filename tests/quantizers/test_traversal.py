@@ -18,7 +18,7 @@ def clips() -> list[torch.Tensor]:
 @pytest.mark.parametrize("name", ["gaitset", "gaitbase"])
 @pytest.mark.parametrize("bits", ["w8a8", "w4a4"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_each_clip_has_the_levels_that_it_has_alone(name: str, bits: str, dtype: torch.dtype) -> None:
+def test_each_clip_has_the_integers_that_it_has_alone(name: str, bits: str, dtype: torch.dtype) -> None:
     net = network(name, bits)
     with torch.no_grad():
         alone = torch.cat([net(clip, dtype) for clip in clips()])
@@ -31,11 +31,11 @@ def test_gradients_are_those_of_the_clips_alone() -> None:
     net = network("gaitset", "w4a4")
     scale = torch.arange(3.0, dtype=torch.float64)[:, None, None] + 1
     gradients = []
-    for levels in (
+    for integers in (
         torch.cat([net(clip, torch.float64) for clip in clips()]),
         net(torch.cat(clips(), dim=1), torch.float64, lengths=LENGTHS),
     ):
-        gradients.append(torch.autograd.grad((levels * scale).square().sum(), list(net.weights.values())))
+        gradients.append(torch.autograd.grad((integers * scale).square().sum(), list(net.weights.values())))
     for alone, together in zip(*gradients, strict=True):
         assert (together - alone).norm() < 1e-6 * alone.norm()
 

@@ -20,7 +20,7 @@ from qgait.export.graph import Graph
 from qgait.export.onnx.writer import to_onnx, write
 from qgait.export.operators import Conv2d, Op, Requant
 from qgait.runtime import ort
-from qgait.runtime.ort import LEVELS, OnnxRuntime
+from qgait.runtime.ort import OPTIMIZATION_LEVELS, OnnxRuntime
 from qgait.runtime.reference import Reference, trace
 
 
@@ -51,7 +51,7 @@ def assert_all_tensors_equal(runtime: OnnxRuntime, graph: Graph, clip: NDArray[n
         assert_codes_equal(actual[name], codes, name)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", OPTIMIZATION_LEVELS)
 @pytest.mark.parametrize(
     "make", [tiny_graph, thin_gaitset, thin_gaitbase, lambda seed: gaitset_graph(seed, (4, 6, 8), 4)]
 )
@@ -67,7 +67,7 @@ def test_embeddings_of_full_size_networks(make: Callable[[int], Graph], tmp_path
     clip = clip_for(graph, 2, 30)
     expected = Reference(graph).embed(clip)
     write(graph, tmp_path / "model.onnx")
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         assert_codes_equal(OnnxRuntime(tmp_path / "model.onnx", level).embed(clip), expected, level)
 
 
@@ -81,7 +81,7 @@ def test_noise_extremes_and_single_frames(seed: int, tmp_path: Path) -> None:
         assert_codes_equal(got, wanted)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", OPTIMIZATION_LEVELS)
 @pytest.mark.parametrize("zero_point", [0, -128, 17])
 def test_ties_saturation_and_negative_accumulators(zero_point: int, level: str, tmp_path: Path) -> None:
     graph = tie_graph(zero_point)

@@ -142,7 +142,7 @@ def weights_after(folder: Path, rate: float) -> tuple[dict[str, torch.Tensor], d
 
 
 def test_steps_move_by_their_scaled_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key, scale = "weight_steps.layer2_conv1", 1 / (4 * 9 * 7) ** 0.5  # 4 channels in, 3 x 3, levels up to 7
+    key, scale = "weight_steps.layer2_conv1", 1 / (4 * 9 * 7) ** 0.5  # 4 channels in, 3 x 3, integers up to 7
     first, scaled = weights_after(tmp_path / "a", 1e-4)
     monkeypatch.setattr(quantized_task, "scale_gradients", lambda network, scales: None)
     _, plain = weights_after(tmp_path / "b", 1e-4)

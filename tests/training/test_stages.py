@@ -81,8 +81,8 @@ def test_gradient_scales_are_lsqs() -> None:
     assert scales["weight_steps.embedding"] == pytest.approx(1 / math.sqrt(20 * 127))  # one part's channel, 8 bits
     assert scales["steps.layer2_conv1"] == pytest.approx(1 / math.sqrt(12 * 32 * 22 * 7))  # unsigned 3 bits
     assert scales["steps.embedding"] == pytest.approx(1 / math.sqrt(20 * 127))
-    levels = net.grids["layer1_conv1"].max_level
-    assert gradient_scales(net, True)["steps.layer1_conv1"] == pytest.approx(1 / levels**2)
+    largest = net.grids["layer1_conv1"].max_integer
+    assert gradient_scales(net, True)["steps.layer1_conv1"] == pytest.approx(1 / largest**2)
     assert gradient_scales(net, True)["weight_steps.layer2_conv1"] == scales["weight_steps.layer2_conv1"]
 
 
@@ -139,5 +139,5 @@ def test_a_dead_channel_keeps_a_step_for_its_bias() -> None:
     with deployable_steps(net):
         pass
     check_graph(fold(net))
-    assert net.bias_levels(layer)[4].item() == pytest.approx(LARGEST_BIAS, rel=1e-5)
+    assert net.bias_integers(layer)[4].item() == pytest.approx(LARGEST_BIAS, rel=1e-5)
     assert parameter(net.weight_steps, name)[2].item() == untouched

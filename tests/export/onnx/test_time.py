@@ -26,7 +26,7 @@ from qgait.export.onnx.reader import read
 from qgait.export.onnx.simplify import simplify
 from qgait.export.onnx.writer import to_onnx, write
 from qgait.export.operators import PowerPool
-from qgait.runtime.ort import LEVELS, OnnxRuntime
+from qgait.runtime.ort import OPTIMIZATION_LEVELS, OnnxRuntime
 from qgait.runtime.reference import Reference, trace
 
 Make = Callable[[int], Graph]
@@ -49,7 +49,7 @@ def assert_every_tensor_equal(
         np.testing.assert_array_equal(actual[name], codes, err_msg=f"{name} of {len(clip)} frames", strict=True)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", OPTIMIZATION_LEVELS)
 @pytest.mark.parametrize("make", [temporal_graph, parts_graph])
 def test_every_tensor_at_every_length_and_level(make: Make, level: str, tmp_path: Path) -> None:
     graph = make(1)
@@ -65,7 +65,9 @@ def test_every_tensor_at_every_length_and_level(make: Make, level: str, tmp_path
 def test_random_graphs(seed: int, tmp_path: Path) -> None:
     graph = random_temporal_graph(seed)
     write(graph, tmp_path / "model.onnx")
-    runtime = OnnxRuntime(tmp_path / "model.onnx", list(LEVELS)[seed % len(LEVELS)], threads=1)
+    runtime = OnnxRuntime(
+        tmp_path / "model.onnx", list(OPTIMIZATION_LEVELS)[seed % len(OPTIMIZATION_LEVELS)], threads=1
+    )
     for frames in (*range(1, 7), 12):
         assert_every_tensor_equal(runtime, graph, clip_of(graph, frames, seed + frames))
 
@@ -110,7 +112,7 @@ def test_power_pools_of_frames(rows: tuple[int, ...], hi: int, tmp_path: Path) -
     builder.linear(builder.frame_max(builder.linear(powers, 4)), 4)
     graph = builder.graph("powers")
     write(graph, tmp_path / "model.onnx")
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         assert_every_tensor_equal(OnnxRuntime(tmp_path / "model.onnx", level, 1), graph, clip_of(graph, 4, 3))
 
 

@@ -1,4 +1,4 @@
-"""Layers on levels as separate operations with their own gradients: slow, and what the fused ones must equal."""
+"""Layers on integers as separate operations with their own gradients: slow, and what the fused ones must equal."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from qgait.quantizers.step_owners import has_table
 from qgait.quantizers.surrogates import StraightThrough
 
 
-def forget_inside(levels: Tensor, u: Tensor, low: int, high: int, step: Tensor) -> Tensor:
-    """``levels`` unchanged, such that ``step`` learns nothing from the values that are not clipped.
+def forget_inside(integers: Tensor, u: Tensor, low: int, high: int, step: Tensor) -> Tensor:
+    """``integers`` unchanged, such that ``step`` learns nothing from the values that are not clipped.
 
-    ``u`` is a real value over ``step``. Through ``u`` the step's gradient is ``-u / step``, through the levels' later
-    use ``levels``; inside the grid they differ by the rounding error, and adding that error back cancels them.
+    ``u`` is a real value over ``step``. Through ``u`` the step's gradient is ``-u / step``, through the integers' later
+    use ``integers``; inside the grid they differ by the rounding error, and adding that error back cancels them.
     """
     inside = (u >= low) & (u <= high)
-    error = torch.where(inside, u - levels, 0).detach()
-    return levels + error * (step / step.detach() - 1).to(levels.dtype)
+    error = torch.where(inside, u - integers, 0).detach()
+    return integers + error * (step / step.detach() - 1).to(integers.dtype)
 
 
 def column(step: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class PlainArithmetic:
         return frames.to(self.dtype).unsqueeze(2)
 
     def conv(self, layer: Layer, x: Tensor) -> Tensor:
-        weight, bias = (t.to(self.dtype) for t in (self.net.weight_levels(layer), self.net.bias_levels(layer)))
+        weight, bias = (t.to(self.dtype) for t in (self.net.weight_integers(layer), self.net.bias_integers(layer)))
         acc = F.conv2d(traversal.pad(layer, x), weight, stride=layer.stride) + bias.view(1, -1, 1, 1)
         return self._requantize(layer, acc, self.net.multiplier(layer).view(1, -1, 1, 1))
 
@@ -69,7 +69,7 @@ class PlainArithmetic:
         return self._requantize(layer, acc, self.net.multiplier(layer).unsqueeze(-1))
 
     def part_linear(self, layer: Layer, x: Tensor) -> Tensor:
-        weight, bias = (t.to(self.dtype) for t in (self.net.weight_levels(layer), self.net.bias_levels(layer)))
+        weight, bias = (t.to(self.dtype) for t in (self.net.weight_integers(layer), self.net.bias_integers(layer)))
         acc = torch.einsum("npi,pio->npo", x, weight) + bias
         return self._requantize(layer, acc, self.net.multiplier(layer))
 
@@ -83,15 +83,15 @@ class PlainArithmetic:
         return self._round(activate(scaled(before, inner), layer.activation) * outer, layer.name).to(self.dtype)
 
     def _round(self, u: Tensor, tensor: str) -> Tensor:
-        low, high = self.net.grids[tensor].min_level, self.net.grids[tensor].max_level
+        low, high = self.net.grids[tensor].min_integer, self.net.grids[tensor].max_integer
         surrogate = StraightThrough() if tensor.endswith(".pre") else self.net.surrogates.activations
-        levels = round_clip(u, low, high, surrogate)
+        integers = round_clip(u, low, high, surrogate)
         if surrogate.clip_only and torch.is_grad_enabled():
             step = self.net.step(tensor)
-            levels = forget_inside(levels, u, low, high, column(step))
-        return levels
+            integers = forget_inside(integers, u, low, high, column(step))
+        return integers
 
 
 def forward(network: SimulatedNetwork, frames: Tensor, dtype: torch.dtype) -> Tensor:
-    """Embedding levels [n, P, C], as ``network(frames, dtype)``."""
+    """Embedding integers [n, P, C], as ``network(frames, dtype)``."""
     return traversal.run(network.layers, frames.to(dtype), PlainArithmetic(network, dtype))

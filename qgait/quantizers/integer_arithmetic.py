@@ -1,11 +1,9 @@
-"""Levels and how layers compute with them: accumulators that are integers, one rounding, a clip, a table.
+"""How layers compute with integers: a sum of products, one rounding, a clip, a table.
 
-``SimulatedNetwork`` in ``qgait.quantizers.simulated`` has the numbers; this is what is done with them.
+An *integer* is ``code - zero_point`` of its grid. ``LearnedNumbers`` has the numbers; this is what is done with them.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,29 +12,27 @@ from torch import Tensor
 from qgait.errors import QgaitError
 from qgait.models.layers import GEM_FLOOR, Layer, activate
 from qgait.quantizers import traversal
-from qgait.quantizers.requantization import Levels, Rounding, add_levels, requantize
+from qgait.quantizers.learned_numbers import LearnedNumbers
+from qgait.quantizers.requantization import Requantization, Rounding, requantize, requantize_sum
 from qgait.quantizers.rounding import round_clip
 from qgait.quantizers.step_owners import has_table
 from qgait.quantizers.surrogates import StraightThrough
 
-if TYPE_CHECKING:
-    from qgait.quantizers.simulated import SimulatedNetwork
 
-
-class LevelArithmetic:
-    """Layers on levels. ``observe`` sees the levels before every table, under the name ``<layer>.pre``.
+class IntegerArithmetic:
+    """Layers on integers. ``observe`` sees the integers before every table, under the name ``<layer>.pre``.
 
     Values of frames come with clips and frames on one axis, to ``observe`` too.
 
-    ``dtype`` is that of levels and convolutions. Float64 is exact. Float32 is exact up to accumulators of 2**24.
-    Bfloat16 holds every level, but a convolution then rounds its accumulators to 8 bits, so that some levels differ
+    ``dtype`` is that of integers and convolutions. Float64 is exact. Float32 is exact up to accumulators of 2**24.
+    Bfloat16 holds every integer, but a convolution then rounds its accumulators to 8 bits, so that some integers differ
     from the integers': for training alone. All else is computed in float32 then.
     """
 
-    def __init__(self, network: SimulatedNetwork, dtype: torch.dtype, observe: object = None) -> None:
+    def __init__(self, network: LearnedNumbers, dtype: torch.dtype, observe: object = None) -> None:
         if dtype not in (torch.float64, torch.float32, torch.bfloat16):
             raise QgaitError(
-                f"Levels cannot be computed in {str(dtype).removeprefix('torch.')}: accumulators are too large for it.",
+                f"Accumulators are too large for {str(dtype).removeprefix('torch.')}.",
                 "use bfloat16, float32 or float64.",
             )
         self.net, self.dtype, self.observe = network, dtype, observe
@@ -52,7 +48,7 @@ class LevelArithmetic:
         write outside its memory.)
         """
         assert layer.weight is not None
-        weight, stride = self.net.weight_levels(layer).to(self.dtype), layer.stride
+        weight, stride = self.net.weight_integers(layer).to(self.dtype), layer.stride
         top, left, bottom, right = layer.padding
         if layer.weight.shape[2:] == (1, 1) and not any(layer.padding):
             x, stride = x[..., :: stride[0], :: stride[1]], (1, 1)
@@ -60,13 +56,13 @@ class LevelArithmetic:
             x, top, left = traversal.pad(layer, x), 0, 0
         x = x.contiguous(memory_format=torch.channels_last)
         acc = F.conv2d(x, weight, stride=stride, padding=(top, left))
-        return self.requantize(layer, acc, self.net.bias_levels(layer))
+        return self.requantize(layer, acc, self.net.bias_integers(layer))
 
     def add(self, layer: Layer, a: Tensor, b: Tensor) -> Tensor:
         step_a, step_b, step = (column(self.net.step(name)) for name in (*layer.inputs, layer.name))
         rows = _Rows(a)
         how = self.how(layer.name, None)
-        levels = add_levels(
+        integers = requantize_sum(
             rows.of(a),
             rows.of(b),
             rows.vector(step_a / step, how.compute),
@@ -76,7 +72,7 @@ class LevelArithmetic:
             self.net.multiplier(layer).detach().to(how.compute),
             how,
         )
-        return rows.back(levels)
+        return rows.back(integers)
 
     def multiply(self, layer: Layer, a: Tensor, gate: Tensor) -> Tensor:
         return self.requantize(layer, a.to(self.wide) * gate.to(self.wide), None)
@@ -98,11 +94,11 @@ class LevelArithmetic:
         first = self.net.grid(layer.inputs[0]).zero_point + 128
         grid = self.net.grid(layer.name)
         codes = (x.detach() + first).long().split(layer.rows, 2)
-        levels = []
+        integers = []
         for region, table, limits in zip(codes, powers, thresholds, strict=True):
             total = table[region].sum((2, 3))
-            levels.append(torch.searchsorted(limits, total, right=True) + grid.min_level)
-        exact = torch.stack(levels, 1).to(self.dtype)
+            integers.append(torch.searchsorted(limits, total, right=True) + grid.min_integer)
+        exact = torch.stack(integers, 1).to(self.dtype)
         if not torch.is_grad_enabled():
             return exact
         real = (x.double() * self.net.step(layer.inputs[0])).clamp_min(GEM_FLOOR).split(layer.rows, 2)
@@ -110,45 +106,45 @@ class LevelArithmetic:
         return self.instead_of(exact, torch.stack(means, 1) / column(self.net.step(layer.name)), layer.name)
 
     def part_linear(self, layer: Layer, x: Tensor) -> Tensor:
-        weight = self.net.weight_levels(layer).to(self.wide)
+        weight = self.net.weight_integers(layer).to(self.wide)
         acc = torch.einsum("npi,pio->npo", x.to(self.wide), weight)
-        return self.requantize(layer, acc, self.net.bias_levels(layer))
+        return self.requantize(layer, acc, self.net.bias_integers(layer))
 
     def requantize(self, layer: Layer, acc: Tensor, bias: Tensor | None) -> Tensor:
-        """Levels of an accumulator [n, C, H, W] or [n, P, C] without its bias [C] or [P, C]; activation included."""
+        """Integers of an accumulator [n, C, H, W] or [n, P, C] without its bias [C] or [P, C]; activation included."""
         before = f"{layer.name}.pre" if has_table(layer) else None
         if before is not None and (callable(self.observe) or layer.activation != "leaky_relu"):
-            levels = self._levels(layer, acc, bias, before, None)
+            integers = self._round(layer, acc, bias, before, None)
             if callable(self.observe):
-                self.observe(before, levels)
-            return self.table(layer, levels)
-        return self._levels(layer, acc, bias, layer.name, before)
+                self.observe(before, integers)
+            return self.table(layer, integers)
+        return self._round(layer, acc, bias, layer.name, before)
 
     def table(self, layer: Layer, before: Tensor) -> Tensor:
-        """The levels behind a table from those before it."""
+        """The integers behind a table from those before it."""
         first = self.net.grids[f"{layer.name}.pre"].zero_point + 128
-        exact = self.net.table_levels(layer).to(before.device)[(before.detach() + first).long()].to(self.dtype)
+        exact = self.net.table_integers(layer).to(before.device)[(before.detach() + first).long()].to(self.dtype)
         if not torch.is_grad_enabled():
             return exact
         inner, outer = self.net.table_scales(layer)
         return self.instead_of(exact, activate(before.to(self.wide) * inner, layer.activation) * outer, layer.name)
 
     def instead_of(self, exact: Tensor, u: Tensor, tensor: str) -> Tensor:
-        """``exact``, with the gradient of the levels that ``u`` is rounded to."""
+        """``exact``, with the gradient of the integers that ``u`` is rounded to."""
         rounding = self.rounding(tensor)
-        levels = round_clip(u, rounding.low, rounding.high, rounding.surrogate)
+        integers = round_clip(u, rounding.low, rounding.high, rounding.surrogate)
         if rounding.surrogate.clip_only:
-            levels = levels + rounding.error(u.detach()) * (self.unit(tensor) - 1)
-        return exact + (levels - levels.detach()).to(exact.dtype)
+            integers = integers + rounding.error(u.detach()) * (self.unit(tensor) - 1)
+        return exact + (integers - integers.detach()).to(exact.dtype)
 
-    def _levels(self, layer: Layer, acc: Tensor, bias: Tensor | None, result: str, before_table: str | None) -> Tensor:
+    def _round(self, layer: Layer, acc: Tensor, bias: Tensor | None, result: str, before_table: str | None) -> Tensor:
         rows, how = _Rows(acc), self.how(result, before_table)
         exact = torch.float32 if acc.dtype == torch.bfloat16 else acc.dtype
         multiplier = self.net.multiplier(layer)
         if layer.kind != "conv" and multiplier.ndim == 1:
             multiplier = column(multiplier)
         ratio = None if before_table is None else self.net.table_scales(layer)[0]
-        levels = requantize(
+        integers = requantize(
             rows.of(acc),
             None if bias is None else rows.vector(bias, exact),
             rows.vector(multiplier, how.compute),
@@ -156,19 +152,19 @@ class LevelArithmetic:
             rows.vector(self.unit(result), how.compute),
             how,
         )
-        return rows.back(levels)
+        return rows.back(integers)
 
-    def how(self, result: str, before_table: str | None) -> Levels:
+    def how(self, result: str, before_table: str | None) -> Requantization:
         """The roundings; in float64, where multiplying is exact, unless a gradient is wanted and speed counts."""
         compute = self.wide if torch.is_grad_enabled() else torch.float64
         before = None if before_table is None else self.rounding(before_table)
-        return Levels(self.rounding(result), before, compute, self.dtype)
+        return Requantization(self.rounding(result), before, compute, self.dtype)
 
     def rounding(self, tensor: str) -> Rounding:
         """The value before a table is no activation that a network is meant to have: always straight through."""
         grid = self.net.grids[tensor]
         surrogate = StraightThrough() if tensor.endswith(".pre") else self.net.surrogates.activations
-        return Rounding(grid.min_level, grid.max_level, surrogate)
+        return Rounding(grid.min_integer, grid.max_integer, surrogate)
 
     def unit(self, tensor: str) -> Tensor:
         """One, with the gradient of the step's logarithm."""

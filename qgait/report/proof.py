@@ -1,0 +1,83 @@
+"""The codes of every level, runtime and bundle on the same walks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qgait.errors import ParityError, QgaitError
+from qgait.export.graph import Graph
+from qgait.progress import Progress
+from qgait.report.bundles import OpenBundle
+from qgait.runtime.compiled import Compiled
+from qgait.verification.parity import (
+    Clip,
+    Codes,
+    Parity,
+    Runtime,
+    RuntimeResult,
+    compare,
+    compare_fake,
+    expected_codes,
+)
+
+if TYPE_CHECKING:
+    from qgait.quantizers.simulated import SimulatedNetwork
+
+
+class _Untraced:
+    """A bundle as a runtime that need not have been compiled with the means to name a layer."""
+
+    def __init__(self, opened: OpenBundle) -> None:
+        self.name = opened.label
+        self._compiled = Compiled(opened.bundle)
+
+    def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
+        return self._compiled.embed_many(clips)
+
+    def trace(self, clip: Clip) -> dict[str, Codes]:
+        try:
+            return self._compiled.trace(clip)
+        except QgaitError:
+            return {}
+
+
+def prove(
+    graph: Graph,
+    network: SimulatedNetwork,
+    onnx: Path,
+    bundles: Sequence[OpenBundle],
+    clips: Sequence[Clip],
+    progress: Progress,
+) -> tuple[dict[str, Any], list[str]]:
+    """What ``qgait verify --json`` writes, of the reference, ONNX Runtime and the bundles that run here.
+
+    And sentences about checks that failed before codes could be compared: a bundle whose self-test fails.
+    """
+    expected = expected_codes(graph, clips, progress)
+    fake = compare_fake(network, graph, clips, expected, progress)
+    results: dict[str, RuntimeResult] = {}
+    failures = []
+    for label, runtime in _runtimes(graph, onnx):
+        found = compare(runtime, graph, clips, expected)
+        if label not in results or found.mismatches > results[label].mismatches:
+            results[label] = found
+    running = [opened for opened in bundles if opened.device is not None]
+    for number, opened in enumerate(running):
+        progress("comparing bundles", number, len(running))
+        try:
+            results[opened.label] = compare(_Untraced(opened), graph, clips, expected)
+        except ParityError as error:
+            failures.append(str(error))
+        progress("comparing bundles", number + 1, len(running))
+    return Parity(len(clips), sum(codes.size for codes in expected), fake, results).to_dict(), failures
+
+
+def _runtimes(graph: Graph, onnx: Path) -> Iterator[tuple[str, Runtime]]:
+    from qgait.runtime.ort import OPTIMIZATION_LEVELS, OnnxRuntime
+    from qgait.runtime.reference import Reference
+
+    yield "reference", Reference(graph)
+    for level in OPTIMIZATION_LEVELS:
+        yield "ort", OnnxRuntime(onnx, level)
