@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.compiler.glue.library import DEVICE
+from qgait.compiler.device import DEVICE
 from qgait.compiler.link import Linker, zig_command
 from qgait.compiler.tvm.emit import emit_object
 from qgait.compiler.tvm.program import Kernel

@@ -92,7 +92,7 @@ def linked(target: str, folder: Path) -> list[str]:
             shutil.copyfile(one.path / "selftest" / f"clip1.{kind}", folder / f"{one.names.prefix}.{kind}")
         shutil.copyfile(one.path / one.names.header, folder / one.names.header)
     archives = [one.path / one.names.archive for one in made]
-    if made[0].target.board is not None:
+    if made[0].target.bare_metal:
         Linker(find(target), folder).bare_program([folder / "main.c"], archives, folder, app)
     else:
         sources = [folder / "main.c", DEVICE / "system_posix.c"]

@@ -105,7 +105,7 @@ def test_the_shape_of_a_program() -> None:
 
 def test_unknown_operators_are_refused() -> None:
     graph = tiny_graph()
-    with pytest.raises(TypeError, match="Op"):
+    with pytest.raises(KeyError, match="Op"):
         lower(Graph("x", "w8a8", graph.input, graph.output, graph.tensors, (_stranger(graph),)), find("host"))
 
 
