@@ -16,7 +16,6 @@ from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import SILHOUETTE, Kernel, Program
 from qgait.export.graph import Graph
 from qgait.export.operators import FrameMax
-from qgait.export.schedule import Schedule
 from qgait.targets.processors import find
 
 
@@ -57,7 +56,7 @@ def program(frame: list[Kernel], clip: list[Kernel], sizes: dict[str, int], maxi
     ops = tuple(FrameMax(name, (name,), name) for name in maxima)
     network: Any = SimpleNamespace(tensors=tensors, ops=ops, output=clip[-1].output, input="x", min_frames=1)
     network.frame_ops = lambda: ()
-    return Program(network, find("arm"), tuple(frame), tuple(clip), Schedule({}, {}, {}, 0, 1))
+    return Program(network, find("arm"), tuple(frame), tuple(clip))
 
 
 def test_frame_and_clip_tensors_use_the_same_bytes_behind_the_maxima() -> None:
