@@ -16,6 +16,7 @@ from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import SILHOUETTE, Kernel, Program
 from qgait.export.graph import Graph
 from qgait.export.operators import FrameMax
+from qgait.export.schedule import Schedule
 from qgait.targets.processors import find
 
 
@@ -55,7 +56,7 @@ def program(frame: list[Kernel], clip: list[Kernel], sizes: dict[str, int], maxi
     tensors = {name: SimpleNamespace(size=size) for name, size in sizes.items()}
     ops = tuple(FrameMax(name, (name,), name) for name in maxima)
     network: Any = SimpleNamespace(tensors=tensors, ops=ops, output=clip[-1].output, input="x", min_frames=1)
-    network.frame_ops = lambda: ()
+    network.schedule = Schedule({}, {}, {}, 0, 1)
     return Program(network, find("arm"), tuple(frame), tuple(clip))
 
 
