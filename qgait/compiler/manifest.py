@@ -38,9 +38,9 @@ def manifest(assembly: Assembly, flash: int, selftest_frames: list[int]) -> dict
         },
         "macs": {"frame": graph.frame_macs, "embedding": graph.clip_macs},
         "timing": {
-            "min_frames": program.schedule.min_frames,
-            "delay": program.schedule.delay,
-            "stride": program.schedule.stride,
+            "min_frames": graph.schedule.min_frames,
+            "delay": graph.schedule.delay,
+            "stride": graph.schedule.stride,
         },
         "memory": {
             "arena_bytes": memory.arena_bytes,
@@ -48,7 +48,7 @@ def manifest(assembly: Assembly, flash: int, selftest_frames: list[int]) -> dict
             "header_bytes": HEADER_BYTES,
             "state_bytes": memory.state_bytes,
             "state": list(memory.state),
-            "rings": program.schedule.rings,
+            "rings": graph.schedule.rings,
             "tensors": {
                 name: {"offset": offset, "shape": list(graph.tensors[name].shape)}
                 for name, offset in memory.tensors.items()

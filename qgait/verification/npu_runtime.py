@@ -1,4 +1,4 @@
-"""The runtime ``npu``: the interpreter for what Vela compiled, the reference for what stays on the host."""
+"""The runtime ``npu``, an Ethos-U: the interpreter for what Vela compiled, the reference for what stays on the host."""
 
 from __future__ import annotations
 

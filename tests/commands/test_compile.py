@@ -76,7 +76,7 @@ def test_a_microcontroller_is_told_with_its_memory(
     said = " ".join(capsys.readouterr().err.split())
     assert (
         f"needs {memory['arena_bytes']:,} bytes of RAM for the arena" in said
-        and "--ram name the memory of yours" in said
+        and "name the memory of your part with --flash and --ram" in said
     )
     assert Bundle.open(out).target.ram_bytes == 2**18, "what was there is still there"
     assert run(["compile", str(onnx), "--target", "arm", "--out", str(out), "--flash", "1M"]) == 2

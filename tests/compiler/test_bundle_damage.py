@@ -198,7 +198,8 @@ def test_an_older_bundle_and_an_empty_folder_are_replaced(tmp_path: Path) -> Non
     first = write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 2))
     second = write(graph("tiny"), find("host"), out, clips(graph("tiny"), 1, 4))
     assert first.manifest["selftest"]["frames"] == [1, 2] and second.manifest["selftest"]["frames"] == [1, 4]
-    assert second.manifest["files"]["libgait.so"] == first.manifest["files"]["libgait.so"], "the same code twice"
+    for name in ("libgait.so", "libgait.a", "gait-run", "gait.h", "gait.pc"):
+        assert second.manifest["files"][name] == first.manifest["files"][name], f"{name} twice the same"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

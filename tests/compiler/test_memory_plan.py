@@ -56,8 +56,8 @@ def program(frame: list[Kernel], clip: list[Kernel], sizes: dict[str, int], maxi
     tensors = {name: SimpleNamespace(size=size) for name, size in sizes.items()}
     ops = tuple(FrameMax(name, (name,), name) for name in maxima)
     network: Any = SimpleNamespace(tensors=tensors, ops=ops, output=clip[-1].output, input="x", min_frames=1)
-    network.frame_ops = lambda: ()
-    return Program(network, find("arm"), tuple(frame), tuple(clip), Schedule({}, {}, {}, 0, 1))
+    network.schedule = Schedule({}, {}, {}, 0, 1)
+    return Program(network, find("arm"), tuple(frame), tuple(clip))
 
 
 def test_frame_and_clip_tensors_use_the_same_bytes_behind_the_maxima() -> None:

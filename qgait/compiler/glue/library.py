@@ -101,7 +101,7 @@ def _pack_constants(program: Program) -> tuple[dict[str, list[int]], bytes]:
 def _calls(calls: Calls, plan: MemoryPlan, places: dict[str, str], prefix: str) -> str:
     """The text of glue.c."""
     program = calls.program
-    if program.schedule.is_plain:
+    if program.graph.schedule.is_plain:
         template = "glue_frames.c.in"
         steps: dict[str, object] = {
             "frame_steps": calls.of(program.frame, lambda name: f"base + {places[name]}"),

@@ -14,7 +14,7 @@ from qgait.export.timing import Series
 
 def streaming(calls: Calls, plan: MemoryPlan, places: dict[str, str]) -> dict[str, object]:
     """What glue_streams.c.in asks for; ``places`` are the C names of the tensors' offsets."""
-    times = calls.program.schedule
+    times = calls.program.graph.schedule
     writer = _Streams(calls, plan, places)
     return {
         "neighbours": max((window.size for window in times.windows.values()), default=1),
@@ -38,7 +38,7 @@ def streaming(calls: Calls, plan: MemoryPlan, places: dict[str, str]) -> dict[st
 class _Streams:
     def __init__(self, calls: Calls, plan: MemoryPlan, places: dict[str, str]) -> None:
         self.calls, self.plan, self.places = calls, plan, places
-        self.program, self.times = calls.program, calls.program.schedule
+        self.program, self.times = calls.program, calls.program.graph.schedule
 
     def frame_steps(self) -> str:
         """Everything in ``run_frame``: kernels that run in the same steps share one condition."""

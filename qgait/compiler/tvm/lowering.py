@@ -75,7 +75,7 @@ def lower(graph: Graph, target: Target, calls: Sequence[NpuCall] = ()) -> Progra
     kept = {*times.rings, *(op.output for op in graph.ops if isinstance(op, FrameMax))}
     for side in (frame, clip):
         inside |= placed(side, kept, inside)
-    return Program(graph, target, tuple(frame), tuple(clip), times, tuple(notes), inside)
+    return Program(graph, target, tuple(frame), tuple(clip), tuple(notes), inside)
 
 
 def _ops(unit: Group | NpuCall) -> tuple[Op, ...]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from qgait.compiler.npu.call import NpuCall
 from qgait.compiler.views import View
 from qgait.export.graph import Graph
-from qgait.export.schedule import Schedule
 from qgait.targets.processors import Target
 
 if TYPE_CHECKING:
@@ -68,7 +67,6 @@ class Program:
     output is state, -128 everywhere before the first frame. ``clip`` runs once an embedding and changes no state.
     ``views`` are the tensors that lie inside others, or inside the scratch memory of an NPU's run (then the base is its
     symbol); slices and joins that are nothing but views have no kernel.
-    ``schedule`` says in which steps of a stream the kernels of a frame run.
     ``notes`` has one line a kernel: which implementation was chosen.
     """
 
@@ -76,7 +74,6 @@ class Program:
     target: Target
     frame: tuple[Step, ...]
     clip: tuple[Step, ...]
-    schedule: Schedule
     notes: tuple[str, ...] = field(default=())
     views: dict[str, View] = field(default_factory=dict)
 

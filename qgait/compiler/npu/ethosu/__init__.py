@@ -1,1 +1,1 @@
-"""Ethos-U: which operators it takes, the form it gets them in, and Vela."""
+"""Ethos-U: which operators it takes, the form in which its compiler Vela gets them, and what Vela makes of them."""
