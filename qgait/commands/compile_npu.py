@@ -30,8 +30,10 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
     streams_table(found, f"{graph.model} {graph.bits} on {found.accelerator}")
     for line in _choices(npu["choices"]):
         console.print(line, markup=False, soft_wrap=True)
-    for line in staying_lines(npu["host"]):
-        console.print(as_options(line, click.get_current_context().command), style="dim", markup=False, soft_wrap=True)
+    command = click.get_current_context().command
+    staying = [{**operator, "fix": as_options(operator["fix"], command)} for operator in npu["host"]]
+    for line in staying_lines(staying):
+        console.print(line, style="dim", markup=False, soft_wrap=True)
     rows = [
         ("host", plan.host.description),
         ("operators on the NPU", f"{len(on_npu)} of {len(graph.ops)}, {share:.1%} of the MACs"),
@@ -56,7 +58,7 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
         "operators_on_npu": len(on_npu),
         "macs_on_npu": share,
         "choices": npu["choices"],
-        "operators_on_host": npu["host"],
+        "operators_on_host": staying,
         "library_bytes": bundle.library_bytes,
         "arena_bytes": memory["arena_bytes"],
         "state_bytes": memory["state_bytes"],

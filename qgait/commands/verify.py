@@ -48,12 +48,14 @@ def verify(
     from qgait.quantizers import model_file
     from qgait.verification import cost
     from qgait.verification.by_name import check_names
+    from qgait.verification.parity import check_model
     from qgait.verification.verify import verify as prove
 
     names = runtimes or DEFAULT_RUNTIMES
     check_names(names)
     graph = read(onnx)
     network = model_file.load(model)
+    check_model(network, graph)
     with progress() as report:
         clips = load_clips(spread(Dataset.open(data).sequences, sequences), report, frames or None)
         notes.print(

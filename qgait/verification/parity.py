@@ -132,11 +132,7 @@ def compare_fake(
     """Simulated quantization in float32 and float64 against the reference."""
     import torch
 
-    if network.shapes[network.layers[-1].name] != graph.tensors[graph.output].shape:
-        raise QgaitError(
-            f"The model is a {network.model} and the ONNX file a {graph.model} of another shape.",
-            "verify an ONNX file with the model that it was exported from.",
-        )
+    check_model(network, graph)
     scale = np.asarray(graph.tensors[graph.output].scale, np.float64).reshape(-1, 1)
     single, double, cosines = [], [], []
     for i, clip in enumerate(clips):
@@ -149,6 +145,15 @@ def compare_fake(
     different64, largest64, worst = _count(double, expected)
     first = None if worst is None else first_difference(graph, clips[worst], network.trace(clips[worst]))
     return FakeResult(different, different64, max(largest, largest64), min(cosines), first)
+
+
+def check_model(network: SimulatedNetwork, graph: Graph) -> None:
+    """QgaitError when ``graph`` cannot have been made from ``network``."""
+    if network.shapes[network.layers[-1].name] != graph.tensors[graph.output].shape:
+        raise QgaitError(
+            f"The model is a {network.model} and the ONNX file a {graph.model} of another shape.",
+            "verify an ONNX file with the model that it was exported from.",
+        )
 
 
 def first_difference(graph: Graph, clip: Clip, traced: dict[str, Codes]) -> str:

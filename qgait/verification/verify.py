@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qgait.export.graph import Graph
 from qgait.progress import Progress, untold
 from qgait.verification.by_name import check_names, open_runtimes
-from qgait.verification.parity import Clip, Parity, RuntimeResult, compare, compare_fake, expected_codes
+from qgait.verification.parity import Clip, Parity, RuntimeResult, check_model, compare, compare_fake, expected_codes
 
 if TYPE_CHECKING:
     from qgait.quantizers.simulated import SimulatedNetwork
@@ -33,6 +33,7 @@ def verify(
     QgaitError for an unknown runtime and for a network of another shape, ParityError when the codes do not vary.
     """
     check_names(runtimes)
+    check_model(network, graph)
     expected = expected_codes(graph, clips, progress)
     fake = compare_fake(network, graph, clips, expected, progress)
     results: dict[str, RuntimeResult] = {}
