@@ -109,7 +109,7 @@ def _text(name: str) -> str:
             "table": facts.table(
                 verify, evaluations(), benchmarks(), {"float": 400_000, "fake": 410_000, "ort": 120_000}
             ),
-            "data": {"people": 1, "sequences": 10, "seed": 0, "traced": 2},
+            "data": {"people": 1, "sequences": 10, "seed": 0, "traced": 2, "frames_compared": 12},
             "recognition": recognised(),
             "silhouettes": pictures,
             "network": describe(graph, net.weight_bits),

@@ -24,11 +24,11 @@ from qgait.commands.output_file import OutputFile, json_option
     type=click.Path(path_type=Path),
     help="A folder that `qgait compile` wrote, to be compared and measured too; repeatable.",
 )
-@click.option("--out", required=True, type=OutputFile(), help="The page, one HTML file.")
+@click.option("--out", required=True, type=OutputFile(".html"), help="The page, one HTML file.")
 @click.option("--protocol", default="casia-b", show_default=True, help="casia-b, oumvlp, grew or gait3d.")
 @click.option("--partition", help="Partition file or name; its test people are recognised.")
 @click.option("--sequences", default=50, show_default=True, help="Sequences on which every code is compared.")
-@click.option("--frames", type=int, help="Only the first frames of every sequence; emulated ARM code is slow.")
+@click.option("--frames", type=int, help="Only the first frames of a sequence. Default: codes of 12, people by all.")
 @json_option
 def report(
     onnx: Path,

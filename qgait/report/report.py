@@ -19,6 +19,7 @@ from qgait.report.layer_errors import layer_errors
 from qgait.report.proof import prove
 from qgait.report.recognition import recognition
 from qgait.runtime.benchmark import bench
+from qgait.verification.verify import FRAMES
 
 if TYPE_CHECKING:
     from qgait.quantizers.simulated import SimulatedNetwork
@@ -38,9 +39,10 @@ def measure(
 ) -> dict[str, Any]:
     """Proves, evaluates and measures the network in ``onnx``, exported from ``model``, and its ``bundles``.
 
-    ``sequences`` walks of ``dataset``, of each the first ``frames`` frames (None: all), are compared code by code;
-    people are recognised on all of its test walks. What cannot be run here, or cannot be told from the data, is said
-    in the result. QgaitError for input that does not belong together, ParityError where codes do not vary.
+    ``sequences`` walks of ``dataset`` are compared code by code; people are recognised on all of its test walks. Of
+    each the first ``frames`` frames are looked at; None: 12 for comparing, which emulators are slow at, else all.
+    What cannot be run here, or cannot be told from the data, is said in the result. QgaitError for input that does not
+    belong together, ParityError where codes do not vary.
     """
     from qgait.quantizers import model_file
 
@@ -49,9 +51,9 @@ def measure(
         raise QgaitError(f"{sequences} sequences prove nothing.", "compare one or more.")
     graph, simulated = read(onnx), model_file.load(model)
     opened = open_bundles(bundles, graph)
-    clips = load_clips(spread(dataset.sequences, sequences), progress, frames)
+    clips = load_clips(spread(dataset.sequences, sequences), progress, frames or FRAMES)
     verify, failures = prove(graph, simulated, onnx, opened, clips, progress)
-    traced = load_clips(spread(dataset.sequences, TRACED), frames=frames)
+    traced = load_clips(spread(dataset.sequences, TRACED), frames=frames or FRAMES)
     errors = layer_errors(simulated, graph, traced, progress)
     whole = [each for each in opened if each.label in verify["runtimes"] or each.device is None]
     recognised = recognition(model, onnx, whole, dataset, protocol, frames, progress)
@@ -66,7 +68,12 @@ def measure(
     return {
         "verdict": facts.verdict(verify, errors, failures, unchecked, places),
         "table": facts.table(verify, recognised["results"], benchmarks, _sizes(graph, model, onnx)),
-        "data": {"people": len(dataset.subjects), "sequences": len(dataset.sequences), "traced": len(traced)},
+        "data": {
+            "people": len(dataset.subjects),
+            "sequences": len(dataset.sequences),
+            "traced": len(traced),
+            "frames_compared": frames or FRAMES,
+        },
         "recognition": recognised,
         "silhouettes": pictures.strips(dataset.sequences),
         "network": network.describe(graph, simulated.weight_bits),

@@ -13,6 +13,7 @@ from example_graphs import silhouettes
 from small_networks import clips, network
 
 from qgait.cli import run
+from qgait.compiler.bundle import write as write_bundle
 from qgait.errors import QgaitError
 from qgait.export.folding import fold
 from qgait.export.onnx.writer import write
@@ -31,7 +32,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph = fold(net)
     model_file.save(net, folder / "model.safetensors")
     write(graph, folder / "model.onnx")
-    Bundle.write(graph, find("host"), folder / "host", clips(1, 3) + clips(1, 4))
+    write_bundle(graph, find("host"), folder / "host", clips(1, 3) + clips(1, 4))
     for number, (who, walk) in enumerate((w, n) for w in ("anna", "ben", "cleo") for n in ("yard", "street")):
         path = folder / "walks" / who / walk / "phone"
         path.mkdir(parents=True)
@@ -93,6 +94,6 @@ def test_a_wrong_code_of_a_bundle_fails(mine: Path, tmp_path: Path, monkeypatch:
 
 def test_a_bundle_of_another_network_is_refused(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other"
-    Bundle.write(fold(network("gaitbase")), find("host"), other, clips(1, 3) + clips(1, 4))
+    write_bundle(fold(network("gaitbase")), find("host"), other, clips(1, 3) + clips(1, 4))
     assert report(mine, tmp_path, "--bundle", str(other))[0] == 2
     assert "compiled from this ONNX file" in capsys.readouterr().err
