@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgait.export.graph import Requant, Tensor
+from qgait.export.operators import Requant, Tensor
 
 
 def rescaled(acc: int, requant: Requant, index: tuple[int, ...], result: Tensor) -> int:

@@ -10,6 +10,8 @@ import pytest
 from example_graphs import GraphBuilder, gaitset_graph
 
 from qgait.cli import run
+from qgait.commands.compile import compile_
+from qgait.commands.settings import as_options
 from qgait.compiler.npu.ethosu import vela
 from qgait.export.onnx.writer import write
 from qgait.runtime.bundle import Bundle
@@ -75,7 +77,7 @@ def test_what_stays_on_the_host_is_said_or_refused(
     assert {"FrameWindow", "PowerPool"} <= {staying["kind"] for staying in facts["operators_on_host"]}
     for staying in facts["operators_on_host"]:
         assert f"{staying['operator']} ({staying['kind']})" in printed
-        assert staying["reason"] in printed and staying["fix"] in printed
+        assert staying["reason"] in printed and as_options(staying["fix"], compile_) in printed
     assert facts["choices"]
     for choice in facts["choices"]:
         assert f"{choice['what']}: the NPU would take {choice['npu_ms']:.3f} ms" in printed
