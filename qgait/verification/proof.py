@@ -21,8 +21,8 @@ import numpy as np
 from qgait.compiler.assembly import assemble
 from qgait.compiler.bundle import HARNESS
 from qgait.compiler.link import Linker
-from qgait.compiler.npu.bundle import calls
 from qgait.compiler.npu.plan import NpuPlan
+from qgait.compiler.npu_bundle import calls
 from qgait.errors import ParityError, QgaitError
 from qgait.progress import Progress, untold
 from qgait.runtime.bundle import Bundle

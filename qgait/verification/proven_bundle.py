@@ -79,8 +79,8 @@ def _for_npu(
     options: CompileOptions,
     progress: Progress,
 ) -> ForNpu:
-    from qgait.compiler.npu.bundle import write as write_beside
     from qgait.compiler.npu.plan import plan
+    from qgait.compiler.npu_bundle import write as write_beside
     from qgait.verification.proof import prove
 
     vela, core = options.beside(accelerator)

@@ -18,7 +18,7 @@ from qgait.cli import run
 from qgait.compiler.bundle import write
 from qgait.compiler.device import DEVICE
 from qgait.compiler.link import Linker, zig_command
-from qgait.compiler.npu.bundle import write as write_for_npu
+from qgait.compiler.npu_bundle import write as write_for_npu
 from qgait.errors import QgaitError
 from qgait.export.onnx.writer import write as write_onnx
 from qgait.runtime.benchmark import bench

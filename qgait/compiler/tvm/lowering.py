@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qgait.compiler.npu.call import NpuCall
-from qgait.compiler.npu.placement import placed
 from qgait.compiler.tvm.elementwise import (
     add_kernel,
     codes_kernel,
@@ -21,6 +20,7 @@ from qgait.compiler.tvm.elementwise import (
 from qgait.compiler.tvm.fusion import Group, groups
 from qgait.compiler.tvm.instruction_sets import convolution
 from qgait.compiler.tvm.part_linear import part_linear_kernel
+from qgait.compiler.tvm.placement import placed
 from qgait.compiler.tvm.pooling import max_pool_kernel, strip_pool_kernel
 from qgait.compiler.tvm.power_pool import power_pool_kernel
 from qgait.compiler.tvm.program import Kernel, Program, Step

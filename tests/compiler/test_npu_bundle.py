@@ -16,11 +16,11 @@ from compiled_bundles import clips, folder
 from example_graphs import temporal_graph, tiny_graph
 from laid_out_segments import laid_out, npu, plan_of
 
-from qgait.compiler.npu.bundle import write
-from qgait.compiler.npu.bundle_segments import read_segments
 from qgait.compiler.npu.call import driver
 from qgait.compiler.npu.ethosu.vela import compile_segment
 from qgait.compiler.npu.plan import NpuPlan
+from qgait.compiler.npu_bundle import write
+from qgait.compiler.npu_segments import read_segments
 from qgait.errors import ParityError, QgaitError
 from qgait.export.graph import Graph
 from qgait.export.segments import Segment

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from qgait.compiler.assembly import assemble
 from qgait.compiler.bundle import HARNESS, Clips, check_replaceable, check_selftest, steps, write_assembly
-from qgait.compiler.npu.bundle_segments import write_segments
 from qgait.compiler.npu.call import NpuCall, driver, npu_call
 from qgait.compiler.npu.plan import NpuPlan
+from qgait.compiler.npu_segments import write_segments
 from qgait.progress import Progress
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_names import DEFAULT_PREFIX, names_for
