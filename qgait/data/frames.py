@@ -22,7 +22,7 @@ class FrameSampling:
     """How many frames of a sequence, and in which order.
 
     ``count``: ``fixed`` takes ``frames``; ``unfixed`` a number drawn evenly from ``frames_min`` .. ``frames_max`` each
-    time; ``all`` the first ``limit`` frames. ``order``: ``ordered`` keeps time, and picks from a window of ``skip``
+    time; ``all`` the first ``limit`` frames. ``order``: ``ordered`` keeps time, and picks from a stretch of ``skip``
     more frames than it takes; ``unordered`` takes any frames in any order. Sequences that are too short are repeated
     end to end (ordered) or drawn from with replacement (unordered).
     """
@@ -55,10 +55,10 @@ class FrameSampling:
             wanted = int(rng.integers(self.frames_min, self.frames_max, endpoint=True))
         if self.order == "unordered":
             return rng.choice(length, wanted, replace=length < wanted)
-        window = wanted + self.skip
-        repeated = length * math.ceil(window / length)
-        start = int(rng.integers(repeated - window, endpoint=True))
-        return np.sort(start + rng.choice(window, wanted, replace=False)) % length
+        stretch = wanted + self.skip
+        repeated = length * math.ceil(stretch / length)
+        start = int(rng.integers(repeated - stretch, endpoint=True))
+        return np.sort(start + rng.choice(stretch, wanted, replace=False)) % length
 
 
 def triplet_batches(

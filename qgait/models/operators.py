@@ -43,7 +43,7 @@ class Operators(Protocol[T]):
         """Product with a tensor of the same shape, or of a map with parts [.., 1, C]: one factor a channel."""
 
     def max_pool(self, x: T, name: str, kernel: int) -> T:
-        """Maximum over kernel x kernel windows of a map, stride ``kernel``, no padding."""
+        """Maximum over kernel x kernel squares of a map, stride ``kernel``, no padding."""
 
     def frame_max(self, x: T, name: str) -> T:
         """Set pooling, maximum over the frames of a clip: [n, s, ...] -> [n, ...]."""

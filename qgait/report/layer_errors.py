@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qgait.export.graph import Graph
+from qgait.progress import Progress, untold
 from qgait.runtime import reference
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def layer_errors(
     network: SimulatedNetwork,
     graph: Graph,
     clips: Sequence[NDArray[np.uint8]],
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = untold,
 ) -> list[dict[str, Any]]:
     """One entry a layer, in execution order, over all ``clips`` (uint8 [n, H, W]).
 
@@ -52,8 +53,7 @@ def layer_errors(
                     counts[name][0] += double[tensor_name].size
                     counts[name][1] += int(np.count_nonzero(single[tensor_name] != exact[tensor_name]))
                     counts[name][2] += int(np.count_nonzero(double[tensor_name] != exact[tensor_name]))
-        if progress is not None:
-            progress("comparing layers", number, len(clips))
+        progress("comparing layers", number, len(clips))
     order = sorted(network.layers, key=lambda layer: not graph.tensors[layer.inputs[0]].per_frame)
     return [
         {

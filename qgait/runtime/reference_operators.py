@@ -41,11 +41,11 @@ def conv_columns(op: Conv2d, x: Codes, source: Tensor) -> NDArray[np.float64]:
     top, left, bottom, right = op.padding
     border = ((0, 0), (top, bottom), (left, right), (0, 0))
     padded = np.pad(x, border, constant_values=np.int8(source.zero_point)).astype(np.float64)
-    windows = sliding_window_view(padded, (kh, kw), axis=(1, 2))[  # type: ignore[call-overload]
+    patches = sliding_window_view(padded, (kh, kw), axis=(1, 2))[  # type: ignore[call-overload]
         :, :: op.stride[0], :: op.stride[1]
     ]
     # channels last, as in memory: whole pixels are copied, and only once
-    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)
+    return patches.transpose(0, 1, 2, 4, 5, 3).reshape(*patches.shape[:3], -1)
 
 
 def conv_matrix(op: Conv2d) -> NDArray[np.float64]:

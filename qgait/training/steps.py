@@ -22,7 +22,7 @@ def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, 
     """LSQ's ``1 / sqrt(N * Qp)`` for every step parameter, by its name in ``network``.
 
     N counts the weights of a channel or the features of one frame (of one part) in the tensor that the step is named
-    by; Qp is the largest level. With ``learns_clips`` activations follow PACT, whose parameter is the clip
+    by; Qp is the largest integer. With ``learns_clips`` activations follow PACT, whose parameter is the clip
     ``alpha = step * Qp``: moving alpha by its own gradient moves the step by the step's gradient over Qp squared.
     """
     scales = {}

@@ -55,8 +55,8 @@ class IntEmbedder:
 
     def embed_many(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
         """See ``Embedder``."""
-        levels = self.codes_many(clips).astype(np.float32) - self.zero_point
-        return levels * self.scale.astype(np.float32).reshape(1, -1, 1)
+        integers = self.codes_many(clips).astype(np.float32) - self.zero_point
+        return integers * self.scale.astype(np.float32).reshape(1, -1, 1)
 
 
 class FloatEmbedder:

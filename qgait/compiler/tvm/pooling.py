@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def max_pool_kernel(group: Group, op: MaxPool2d, graph: Graph) -> Kernel:
-    """The maximum of k x k windows."""
+    """The maximum of k x k squares."""
     source, result = graph.tensors[op.inputs[0]], graph.tensors[op.output]
     height, columns, channels = result.shape
     row = source.shape[1] * channels

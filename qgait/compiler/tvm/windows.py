@@ -29,8 +29,8 @@ def frame_window_kernel(group: Group, op: FrameWindow, graph: Graph) -> Kernel:
         with T.serial(0, source.size // channels) as row, T.serial(0, channels // lanes) as c:
             for i, codes in enumerate(values):
                 there = splat(load(present, i, 1), "int8", lanes)
-                level = tirx.bitwise_xor(load(codes, row * channels + c * lanes, lanes), zero)
-                kept = tirx.bitwise_xor(tirx.bitwise_and(level, there), zero)
+                ordered = tirx.bitwise_xor(load(codes, row * channels + c * lanes, lanes), zero)
+                kept = tirx.bitwise_xor(tirx.bitwise_and(ordered, there), zero)
                 store(out, (row * op.size + i) * channels + c * lanes, kept, lanes)
     return f.kernel()
 

@@ -29,6 +29,6 @@ def align_many(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mass = scaled.sum(axis=1, dtype=np.int64).cumsum(axis=1)
         centre = np.argmax(2 * mass > mass[:, -1:], axis=1)
         wide = np.pad(scaled, ((0, 0), (0, 0), (SIZE // 2, SIZE // 2)))
-        window = centre[:, None] + np.arange(SIZE)
-        out[frames] = np.take_along_axis(wide, window[:, None, :], axis=2)
+        columns = centre[:, None] + np.arange(SIZE)
+        out[frames] = np.take_along_axis(wide, columns[:, None, :], axis=2)
     return out, good

@@ -13,7 +13,7 @@ from qgait.export.tosa.flatbuffer import Attributes
 
 
 def conv2d(b: TosaBuilder, op: Conv2d, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
-    """TOSA wants strides to end at the padded border: what no window sees is taken off, by one SLICE at most."""
+    """TOSA wants strides to end at the padded border: what no output sees is taken off, by one SLICE at most."""
     top, left, bottom, right = op.padding
     (x,), (source,) = inputs, sources
     n, *size, channels = b.shape(x)
@@ -60,6 +60,6 @@ def _convolution(
     rows, columns = (height + pad[0] + pad[1] - kh) // stride[0] + 1, (width + pad[2] + pad[3] - kw) // stride[1] + 1
     constants = [b.constant(weight), b.constant(own.astype(np.int32)), b.scalar(zero_point), b.scalar(0)]
     shape = (n, rows, columns, outputs)
-    window: Attributes = {"Pad": list(pad), "Stride": list(stride), "Dilation": [1, 1]}
-    window |= {"LocalBound": False, "AccType": INT32}
-    return b.add("CONV2D", [x, *constants], shape, "int32", window)
+    geometry: Attributes = {"Pad": list(pad), "Stride": list(stride), "Dilation": [1, 1]}
+    geometry |= {"LocalBound": False, "AccType": INT32}
+    return b.add("CONV2D", [x, *constants], shape, "int32", geometry)

@@ -83,8 +83,8 @@ def _max_pool2d(b: TosaBuilder, op: MaxPool2d, inputs: list[str], sources: list[
     k = op.kernel
     n, height, width, channels = b.shape(inputs[0])
     x = b.corner(inputs[0], (n, height // k * k, width // k * k, channels))
-    window: Attributes = {"Kernel": [k, k], "Stride": [k, k], "Pad": [0, 0, 0, 0], "NanMode": PROPAGATE}
-    return b.add("MAX_POOL2D", [x], (n, height // k, width // k, channels), "int8", window)
+    geometry: Attributes = {"Kernel": [k, k], "Stride": [k, k], "Pad": [0, 0, 0, 0], "NanMode": PROPAGATE}
+    return b.add("MAX_POOL2D", [x], (n, height // k, width // k, channels), "int8", geometry)
 
 
 def _frame_max(b: TosaBuilder, op: FrameMax, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:

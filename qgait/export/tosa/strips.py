@@ -40,6 +40,6 @@ def _weighted_sums(b: TosaBuilder, strips: str, weights: list[int], zero_point: 
     n, bins, count, channels = b.shape(strips)
     weight = np.repeat(np.array(weights, np.int8)[:, np.newaxis], channels, axis=1).reshape(1, count, channels, 1)
     constants = [b.constant(weight), b.constant(np.zeros(channels, np.int32)), b.scalar(zero_point), b.scalar(0)]
-    window: Attributes = {"Pad": [0, 0, 0, 0], "Stride": [1, 1], "Dilation": [1, 1]}
-    window |= {"LocalBound": False, "AccType": INT32}
-    return b.add("DEPTHWISE_CONV2D", [strips, *constants], (n, bins, 1, channels), "int32", window)
+    geometry: Attributes = {"Pad": [0, 0, 0, 0], "Stride": [1, 1], "Dilation": [1, 1]}
+    geometry |= {"LocalBound": False, "AccType": INT32}
+    return b.add("DEPTHWISE_CONV2D", [strips, *constants], (n, bins, 1, channels), "int32", geometry)

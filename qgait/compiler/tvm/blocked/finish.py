@@ -45,15 +45,15 @@ class Finish:
         plan = self.plan
         rows, columns = plan.row_block // plan.pool, plan.columns // plan.pool
         with T.serial(0, rows) as r, T.serial(0, columns) as x:
-            window = [
+            square = [
                 load(self.scratch, self._staged_at(r * plan.pool + i, x * plan.pool + j), plan.tile)
                 for i in range(plan.pool)
                 for j in range(plan.pool)
             ]
             if not self.pool_first:
-                window = [T.bind(self.dots.look_up(codes, self.lookup)) for codes in window]
-            codes = window[0]
-            for other in window[1:]:
+                square = [T.bind(self.dots.look_up(codes, self.lookup)) for codes in square]
+            codes = square[0]
+            for other in square[1:]:
                 codes = T.max(codes, other)
             codes = T.bind(codes)
             if self.pool_first and self.lookup is not None:

@@ -50,7 +50,7 @@ class Operand:
 class ConvPlan:
     """Everything about a fused convolution that does not depend on the instruction set's details.
 
-    ``rows`` x ``columns`` outputs are computed: whole pooling windows only. ``row_block`` of them at a time,
+    ``rows`` x ``columns`` outputs are computed: whole pooling squares only. ``row_block`` of them at a time,
     ``tile`` channels at a time, ``pixel_tiles`` = (count, width) pairs that cover a row.
     """
 
@@ -61,7 +61,7 @@ class ConvPlan:
     rows: int
     columns: int
     channels: int
-    pool: int  # window of the fused max pooling; 1: none
+    pool: int  # side of the squares of the fused max pooling; 1: none
     staged: bool  # codes of a row block pass through scratch on their way to a table or a pooling
     loop_taps: bool  # taps side by side are a loop; otherwise all of them are written out
     tile: int

@@ -55,7 +55,7 @@ def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index, steps: in
             store(acc, p * CHANNELS + c, load(tiles.rule.bias, block * CHANNELS + c, 1), 1)
     with T.serial(0, ring.runs) as row, T.serial(0, tiles.rounds) as i:
         for step in (i * steps + n for n in range(steps)):
-            codes = [T.bind(T.reinterpret("int32x2", four)) for four in tiles.windows(y, x, row, step)]
+            codes = [T.bind(T.reinterpret("int32x2", four)) for four in tiles.fields(y, x, row, step)]
             for c in range(CHANNELS):
                 at = (((block * ring.runs + row) * tiles.steps + step) * CHANNELS + c) * STEP
                 weights = T.bind(T.reinterpret("int32", load(tiles.weights, at, STEP)))

@@ -51,10 +51,10 @@ class Ending:
         """Codes in one row of the convolution's output."""
         return self.width * self.channels
 
-    def finish(self, y: Index, source: Place, window: Index, out: Buffer) -> None:
+    def finish(self, y: Index, source: Place, square: Index, out: Buffer) -> None:
         """Takes row ``y`` of the convolution, dense at ``source``, to the output.
 
-        ``window`` is where the rows of the pooling window that ends with this row start, in the buffer of ``source``.
+        ``square`` is where the rows of the pooling square that ends with this row start, in the buffer of ``source``.
         """
         target: Place = (out, y * self.row) if self.pool == 1 else source
         if self.residual is not None:
@@ -72,7 +72,7 @@ class Ending:
             with T.If(tirx.floormod(y, self.pool) == self.pool - 1), T.Then():
                 columns = self.width // self.pool
                 into = (out, tirx.floordiv(y, self.pool) * columns * self.channels)
-                pool_row(self.pool, (source[0], window), self.row, into, columns, self.channels)
+                pool_row(self.pool, (source[0], square), self.row, into, columns, self.channels)
 
     def _look_up_16(self, look_up: LookUp, source: Place, target: Place) -> None:
         with T.serial(0, self.row // 16) as i:

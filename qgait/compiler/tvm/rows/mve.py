@@ -1,7 +1,7 @@
 """Convolution with the vector instructions of a Cortex-M55 or M85 (MVE, "Helium").
 
 VMLADAVA.S8 multiplies 16 codes by 16 weights and adds all products to one 32-bit sum, which lies in a register of the
-processor's core. The six sums of two pixels and three channels stay there while a window goes by: five loads for six
+processor's core. The six sums of two pixels and three channels stay there while a field goes by: five loads for six
 instructions that multiply, and the processor does a load and a multiplication at the same time. Eight channels are
 multiplied as three, three and two.
 """
@@ -39,11 +39,11 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
     _, _, width, inputs = group.conv.weight.shape
     pixels = min(PIXELS, graph.tensors[group.conv.output].shape[1])
     tile = Tile(pixels, CHANNELS, STEP, 4)
-    window = width * inputs
-    run = (window if window >= STEP else group.conv.weight[0].size) + STEP - 1
+    field = width * inputs
+    run = (field if field >= STEP else group.conv.weight[0].size) + STEP - 1
     steps = next(n for n in STEPS if run // STEP % n == 0)
     sums = partial(_sums, steps=steps)
-    return row_kernel(group, graph, instructions, tile, "int8", _pack, sums, window < STEP, steps)
+    return row_kernel(group, graph, instructions, tile, "int8", _pack, sums, field < STEP, steps)
 
 
 def _pack(weight: Weights) -> Weights:
@@ -81,7 +81,7 @@ def _group(
     start = (block * CHANNELS + first) * (ring.runs * ring.run)
     with T.serial(0, ring.runs) as row, T.serial(0, tiles.rounds) as i:
         for step in (i * steps + n for n in range(steps)):
-            codes = tiles.windows(y, x, row, step)
+            codes = tiles.fields(y, x, row, step)
             for c in range(channels):
                 at = start + ((row * tiles.steps + step) * channels + c) * STEP
                 weights = T.bind(T.reinterpret("int8x16", load(tiles.weights, at // 4, 4)))

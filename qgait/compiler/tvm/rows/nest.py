@@ -1,6 +1,6 @@
 """Convolution row by row: a ring of padded input rows, register tiles along a row, then what is fused behind it.
 
-Codes of neighbouring columns lie one behind the other in a row, so a window is KH runs of KW * I numbers.
+Codes of neighbouring columns lie one behind the other in a row, so a field is KH runs of KW * I numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qgait.export.operators import Conv2d, Tensor
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
 
-COPIED = 16  # numbers that a copy of a part of a window takes at most
+COPIED = 16  # numbers that a copy of a part of a field takes at most
 Weights = NDArray[np.int8]
 # writes the int32 sums [pixels, channels] of a tile: (tiles, sums, block of channels, row, first column)
 Sums = Callable[["Tiles", "Buffer", "Index", "Index", "Index"], None]
@@ -47,7 +47,7 @@ def row_kernel(
     """The kernel of a group that starts with a convolution.
 
     ``dtype`` is what input rows are kept as; ``pack`` orders int8 weights [O, runs, run] the way ``sums`` reads them.
-    With ``columns`` a window is one run (`Columns`), otherwise KH of them. ``hide_steps``: how many steps a round of
+    With ``columns`` a field is one run (`Columns`), otherwise KH of them. ``hide_steps``: how many steps a round of
     ``sums`` takes, for `Tiles.rounds`.
     """
     conv = group.conv
@@ -85,7 +85,7 @@ def row_kernel(
 class Ring:
     """The last KH input rows, row r in slot r % KH, each ``length`` numbers long with its padding.
 
-    ``run`` is KW * I rounded up to whole steps; what lies behind a window meets weights that are zero.
+    ``run`` is KW * I rounded up to whole steps; what lies behind a field meets weights that are zero.
     """
 
     conv: Conv2d
@@ -109,16 +109,16 @@ class Ring:
 
     @property
     def runs(self) -> int:
-        """Runs of one window."""
+        """Runs of one field."""
         return self.conv.weight.shape[1]
 
     @property
     def across(self) -> int:
-        """From a window to the next."""
+        """From a field to the next."""
         return self.conv.stride[1] * self.conv.weight.shape[3]
 
     def start(self, y: Index, run: Index) -> PrimExpr:
-        """Where a run of the first window of output row ``y`` begins."""
+        """Where a run of the first field of output row ``y`` begins."""
         return self.slot(y * self.conv.stride[0] + run)
 
     def slot(self, row: Index) -> Index:
@@ -150,7 +150,7 @@ class Ring:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The whole windows of one output row, each one run; made from a ring of rows, behind which they lie."""
+    """The whole fields of one output row, each one run; made from a ring of rows, behind which they lie."""
 
     ring: Ring
     width: int
@@ -158,8 +158,8 @@ class Columns:
 
     @staticmethod
     def of(ring: Ring, made: Tensor, step: int) -> Columns:
-        window = ring.conv.weight[0].size
-        return Columns(ring, made.shape[1], -(-window // step) * step)
+        field = ring.conv.weight[0].size
+        return Columns(ring, made.shape[1], -(-field // step) * step)
 
     @property
     def conv(self) -> Conv2d:
@@ -167,7 +167,7 @@ class Columns:
 
     @property
     def size(self) -> int:
-        # a copy may run over the end of the last window
+        # a copy may run over the end of the last field
         return self._at + self.width * self.run + COPIED
 
     @property
@@ -186,7 +186,7 @@ class Columns:
         return self._at
 
     def fill(self, rows: Buffer, data: Buffer, y: Index) -> None:
-        """Every window from its rows. What a copy spoils is written afterwards, or meets weights that are zero."""
+        """Every field from its rows. What a copy spoils is written afterwards, or meets weights that are zero."""
         self.ring.fill(rows, data, y)
         _, height, width, inputs = self.conv.weight.shape
         span = width * inputs
@@ -225,8 +225,8 @@ class Tiles:
         """Steps of one run."""
         return self.ring.run // self.tile.step
 
-    def windows(self, y: Index, x: Index, row: Index, step: Index) -> list[PrimExpr]:
-        """``tile.step`` numbers of every pixel from column ``x`` on, in one run of its window."""
+    def fields(self, y: Index, x: Index, row: Index, step: Index) -> list[PrimExpr]:
+        """``tile.step`` numbers of every pixel from column ``x`` on, in one run of its field."""
         start, across = self.ring.start(y, row) + step * self.tile.step, self.ring.across
         return [T.bind(load(self.rows, start + (x + p) * across, self.tile.step)) for p in range(self.tile.pixels)]
 

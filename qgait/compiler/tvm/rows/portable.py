@@ -46,6 +46,6 @@ def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index) -> None:
             bias = load(tiles.rule.bias, block * tile.channels + v, tile.lanes)
             store(acc, p * tile.channels + v, bias, tile.lanes)
     with T.serial(0, height) as row, T.serial(0, tiles.steps) as step:
-        numbers = tiles.windows(y, x, row, step)
+        numbers = tiles.fields(y, x, row, step)
         first = ((block * height + row) * tiles.steps + step) * tile.step * tile.channels
         multiply_lanes(tile, acc, numbers, [(tiles.weights, first + k * tile.channels) for k in range(tile.step)])

@@ -1,6 +1,6 @@
-"""Convolution for 64-bit ARM without dot products, where Winograd does not fit: strides, 1 x 1 and large windows.
+"""Convolution for 64-bit ARM without dot products, where Winograd does not fit: strides, 1 x 1 and large fields.
 
-8-bit products, every lane another part of the window: smull and smlal2 add two products in 16 bits, which cannot
+8-bit products, every lane another part of the field: smull and smlal2 add two products in 16 bits, which cannot
 overflow because a weight is never -128 (2 * 127 * 128 < 2**15); sadalp adds neighbours to four 32-bit sums. That is 16
 products in 3 instructions. The four sums of a pixel and a channel are added at the end.
 """
@@ -32,7 +32,7 @@ PIXELS = 5
 
 
 def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Kernel | None:
-    """The kernel of a group that starts with a convolution; None where a run of the window fills no register."""
+    """The kernel of a group that starts with a convolution; None where a run of the field fills no register."""
     assert group.conv is not None
     _, _, width, inputs = group.conv.weight.shape
     if width * inputs < STEP:
@@ -58,7 +58,7 @@ def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index) -> None:
         for at in range(0, pixels * TOGETHER * 4, 4):
             store(parts, at, splat(0, "int32", 4), 4)
         with T.serial(0, height) as row, T.serial(0, tiles.steps) as step:
-            codes = tiles.windows(y, x, row, step)
+            codes = tiles.fields(y, x, row, step)
             first = ((block * (CHANNELS // TOGETHER) + four) * height + row) * tiles.steps + step
             for c in range(TOGETHER):
                 weights = T.bind(load(tiles.weights, (first * TOGETHER + c) * STEP, STEP))

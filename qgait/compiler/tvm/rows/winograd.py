@@ -1,7 +1,7 @@
 """3 x 3 convolutions with stride 1 on ARM cores without dot products: a quarter of the products, and still exact.
 
     for a strip of tile rows:
-        copy its input rows with their padding; transform the codes of every 6 x 6 window
+        copy its input rows with their padding; transform the codes of every 6 x 6 patch
         for 16 output channels, for up to 128 input channels at a time:
             transform the weights; 36 matrix products [tiles, inputs] x [inputs, 16]
         transform back, requantize; residual sum, table and pooling row by row
@@ -110,8 +110,8 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
                 _transform_sums(shape, made, rule, sums, block, into, made.shape[0] - first)
             if not ending.direct:
                 with T.serial(0, shape.rows * OUTPUTS) as y, T.If(first + y < ending.rows), T.Then():
-                    window = (y - ending.pool + 1) * ending.row
-                    ending.finish(first + y, (rows, y * ending.row), window, out)
+                    square = (y - ending.pool + 1) * ending.row
+                    ending.finish(first + y, (rows, y * ending.row), square, out)
     return f.kernel()
 
 
@@ -169,7 +169,7 @@ def _transform_weights(shape: Plan, weights: Buffer, block: Index, part: Index, 
 
 
 def _multiply(shape: Plan, codes: Buffer, factors: Buffer, sums: Buffer, part: Index) -> None:
-    """int32 [part, POINTS**2, tiles, CHANNELS]: for every point of the window a matrix product."""
+    """int32 [part, POINTS**2, tiles, CHANNELS]: for every point of the patch a matrix product."""
     tile, inputs = shape.tile, shape.inputs * shape.parts
     acc = local(tile.pixels * CHANNELS, "int32")
     with T.serial(0, POINTS**2) as point, T.serial(0, -(-shape.tiles // tile.pixels)) as i:
