@@ -20,8 +20,9 @@ class Layer:
 
     ``kind`` and the fields that it has beside ``activation``:
 
-    - conv: ``weight`` float64 OIHW with batch norm folded in, ``bias`` [O] or None, ``stride``,
-      ``padding`` (top, left, bottom, right); ``shares`` names the earlier layer that has the same weight and bias
+    - conv: ``weight`` float64 OIHW with batch norm folded in, I = 1 where every channel has a kernel of its own;
+      ``bias`` [O] or None, ``stride``, ``padding`` (top, left, bottom, right); ``shares`` names the earlier layer that
+      has the same weight and bias
     - part_linear: ``weight`` float64 [P, I, O], ``bias`` [P, O] or None
     - max_pool: ``kernel``; row_slice: ``start``, ``stop``
     - strip_pool: ``bins``, ``pool`` mean_max | mean; gem_pool: ``rows`` and ``powers`` of every region

@@ -25,7 +25,10 @@ class Operators(Protocol[T]):
     """
 
     def conv(self, x: T, name: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None, activation: str = "none") -> T:
-        """Convolution, batch norm, activation of frame or clip maps. One module called twice is one set of weights."""
+        """Convolution, batch norm, activation of frame or clip maps. One module called twice is one set of weights.
+
+        It sums over all channels, or each channel has a kernel of its own: ``groups`` is 1 or the number of channels.
+        """
 
     def conv3d(
         self, x: T, name: str, conv: nn.Conv3d, norm: nn.BatchNorm3d | None = None, activation: str = "none"

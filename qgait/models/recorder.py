@@ -35,7 +35,8 @@ class Recorder:
         return self._conv(x, name, conv, norm, activation)
 
     def _conv(self, x: str, name: str, conv: nn.Conv2d | nn.Conv3d, norm: nn.Module | None, activation: str) -> str:
-        if conv.groups != 1 or set(conv.dilation) != {1} or conv.padding_mode != "zeros":
+        depthwise = isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels == conv.out_channels
+        if not (conv.groups == 1 or depthwise) or set(conv.dilation) != {1} or conv.padding_mode != "zeros":
             raise ValueError(f"{name}: grouped, dilated and unusually padded convolutions have no integer form here")
         same = self._weights.get((id(conv), id(norm)))
         weight, bias = (same.weight, same.bias) if same else fold(conv, norm)

@@ -27,7 +27,8 @@ class FloatArithmetic:
     def conv(self, layer: Layer, x: Tensor) -> Tensor:
         assert layer.weight is not None
         bias = None if layer.bias is None else layer.bias.float()
-        return self._finish(layer, F.conv2d(traversal.pad(layer, x), layer.weight.float(), bias, layer.stride))
+        padded, groups = traversal.pad(layer, x), traversal.groups(layer, x)
+        return self._finish(layer, F.conv2d(padded, layer.weight.float(), bias, layer.stride, groups=groups))
 
     def add(self, layer: Layer, a: Tensor, b: Tensor) -> Tensor:
         return self._finish(layer, a + b)

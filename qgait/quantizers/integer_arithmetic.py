@@ -55,7 +55,7 @@ class IntegerArithmetic:
         if (top, left) != (bottom, right):
             x, top, left = traversal.pad(layer, x), 0, 0
         x = x.contiguous(memory_format=torch.channels_last)
-        acc = F.conv2d(x, weight, stride=stride, padding=(top, left))
+        acc = F.conv2d(x, weight, stride=stride, padding=(top, left), groups=traversal.groups(layer, x))
         return self.requantize(layer, acc, self.net.bias_integers(layer))
 
     def add(self, layer: Layer, a: Tensor, b: Tensor) -> Tensor:

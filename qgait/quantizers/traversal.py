@@ -157,6 +157,12 @@ def _windows(layer: Layer, x: Tensor, arithmetic: Arithmetic, time: Time) -> Ten
     return arithmetic.window_pool(layer, total.flatten(0, 1), top.flatten(0, 1)).unflatten(0, top.shape[:2])
 
 
+def groups(layer: Layer, x: Tensor) -> int:
+    """1 of a convolution that sums over all channels; their number where each has a kernel of its own."""
+    assert layer.weight is not None
+    return x.shape[1] // layer.weight.shape[1]
+
+
 def pad(layer: Layer, x: Tensor) -> Tensor:
     """Zero padding; zero is integer 0 in every arithmetic."""
     top, left, bottom, right = layer.padding

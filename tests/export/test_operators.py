@@ -11,7 +11,7 @@ import pytest
 from example_graphs import parts_graph, temporal_graph, tiny_graph
 from graph_edits import op_of, refusal, with_op
 
-from qgait.compiler.npu.ethosu.limits import ETHOS_U, Stay
+from qgait.compiler.npu.ethosu.limits import Stay, limit_of
 from qgait.compiler.tvm.lowering import TVM
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
@@ -25,7 +25,7 @@ GRAPHS = [tiny_graph(), temporal_graph(), parts_graph()]
 EVERY = [(graph, op) for graph in GRAPHS for op in graph.ops]
 BACK_ENDS: dict[str, Mapping[type[Op], Any]] = {
     back_end.name: back_end.functions for back_end in (NUMPY, ONNX, TVM, TOSA)
-} | {"Ethos-U": ETHOS_U}
+} | {"Ethos-U": {kind: limit_of(kind) for kind in OPERATORS}}
 
 
 def undone(functions: Mapping[type[Op], Any]) -> list[str]:

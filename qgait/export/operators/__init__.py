@@ -3,7 +3,7 @@
 A back end registers one function an operator in a ``BackEnd`` (``qgait.export.operators.back_end``).
 """
 
-from qgait.export.operators.convolution import Conv2d, PartLinear, Weighted
+from qgait.export.operators.convolution import Conv2d, Convolution, PartLinear, Weighted
 from qgait.export.operators.operator import Op
 from qgait.export.operators.pointwise import Add, Multiply, Table
 from qgait.export.operators.pooling import MaxPool2d, PowerPool, StripPool
@@ -34,6 +34,7 @@ __all__ = [
     "Add",
     "Concat",
     "Conv2d",
+    "Convolution",
     "FrameMax",
     "FrameWindow",
     "MaxPool2d",

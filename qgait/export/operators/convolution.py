@@ -61,18 +61,57 @@ class Weighted(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class Conv2d(Weighted):
-    """Convolution: [H, W, I] -> [H', W', O], ``acc = bias + sum(weight * code)``, requantized per output channel.
+class Convolution(Weighted):
+    """What convolutions of a map have in common.
 
-    weight int8 [O, KH, KW, I], never -128. bias int32 [O] already holds ``-zero_point_in * sum(weight)``.
-    ``padding`` is (top, left, bottom, right) and is filled with the input's zero point. requant [O].
+    ``padding`` is (top, left, bottom, right) and is filled with the input's zero point. requant has one number a
+    channel of the result.
     """
 
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
     requant: Requant
 
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(rows, columns) of a window."""
+        raise NotImplementedError
+
+    def windows(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the result, for a map of this size. Raises ValueError when there is none."""
+        if min(self.stride) < 1 or min(self.padding) < 0:
+            raise ValueError(f"stride {self.stride} or padding {self.padding} is out of range")
+        (kh, kw), (top, left, bottom, right) = self.kernel, self.padding
+        rows, columns = height + top + bottom - kh, width + left + right - kw
+        if rows < 0 or columns < 0:
+            raise ValueError(f"a {kh} x {kw} kernel does not fit into {height} x {width}")
+        return rows // self.stride[0] + 1, columns // self.stride[1] + 1
+
+    def macs(self, tensors: Tensors) -> int:
+        """One product a weight and pixel of the result."""
+        height, width, _ = tensors[self.output].shape
+        return height * width * self.weight.size
+
+    def offences(self, tensors: Tensors) -> Iterator[str]:
+        """Weights, sums and multipliers."""
+        yield from super().offences(tensors)
+        yield from self.requant.offences(self.name, self.accumulator(tensors))
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Convolution):
+    """Convolution: [H, W, I] -> [H', W', O], ``acc = bias + sum(weight * code)``, requantized per output channel.
+
+    weight int8 [O, KH, KW, I], never -128. bias int32 [O] already holds ``-zero_point_in * sum(weight)``.
+    ``padding`` is (top, left, bottom, right) and is filled with the input's zero point. requant [O].
+    """
+
     summed = (1, 2, 3)
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Of ``weight``."""
+        return self.weight.shape[1], self.weight.shape[2]
 
     @property
     def words(self) -> str:
@@ -86,20 +125,10 @@ class Conv2d(Weighted):
         height, width, channels = tensors[self.inputs[0]].map_shape
         if self.weight.ndim != 4:
             raise ValueError(f"weights are {list(self.weight.shape)}, not [O, KH, KW, I]")
-        outputs, kh, kw, _ = self.weight.shape
-        require(self.weight, "weights", np.int8, (outputs, kh, kw, channels))
+        outputs = len(self.weight)
+        require(self.weight, "weights", np.int8, (outputs, *self.kernel, channels))
         require(self.bias, "biases", np.int32, (outputs,))
-        return *windows(height, width, (kh, kw), self.stride, self.padding), outputs
-
-    def macs(self, tensors: Tensors) -> int:
-        """One product a weight and pixel of the result."""
-        height, width, _ = tensors[self.output].shape
-        return height * width * self.weight.size
-
-    def offences(self, tensors: Tensors) -> Iterator[str]:
-        """Weights, sums and multipliers."""
-        yield from super().offences(tensors)
-        yield from self.requant.offences(self.name, self.accumulator(tensors))
+        return *self.windows(height, width), outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,16 +167,3 @@ class PartLinear(Weighted):
         """Weights, sums and multipliers."""
         yield from super().offences(tensors)
         yield from self.requant.offences(self.name, self.accumulator(tensors))
-
-
-def windows(
-    height: int, width: int, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int, int, int]
-) -> tuple[int, int]:
-    """Rows and columns of windows over a padded map. Raises ValueError when there is none."""
-    if min(stride) < 1 or min(padding) < 0:
-        raise ValueError(f"stride {stride} or padding {padding} is out of range")
-    top, left, bottom, right = padding
-    rows, columns = height + top + bottom - kernel[0], width + left + right - kernel[1]
-    if rows < 0 or columns < 0:
-        raise ValueError(f"a {kernel[0]} x {kernel[1]} kernel does not fit into {height} x {width}")
-    return rows // stride[0] + 1, columns // stride[1] + 1

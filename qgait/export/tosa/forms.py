@@ -82,7 +82,7 @@ def side_by_side(op: Conv2d, columns: int) -> Conv2d:
 def unseen(op: Conv2d, height: int, width: int) -> tuple[int, int]:
     """Rows and columns at the end of the padded map [height, width] that no window sees."""
     top, left, bottom, right = op.padding
-    _, kh, kw, _ = op.weight.shape
+    kh, kw = op.kernel
     return (height + top + bottom - kh) % op.stride[0], (width + left + right - kw) % op.stride[1]
 
 

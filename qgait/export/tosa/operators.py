@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qgait.errors import QgaitError
 from qgait.export.operators import (
     Add,
     Concat,
@@ -26,57 +26,65 @@ from qgait.export.operators import (
     WindowPool,
 )
 from qgait.export.operators.back_end import BackEnd
-from qgait.export.tosa.builder import PROPAGATE, UNCHANGED, TosaBuilder, of_one_multiplier
-from qgait.export.tosa.convolution import conv2d, part_linear
+from qgait.export.tosa.builder import INT32, PROPAGATE, TosaBuilder
+from qgait.export.tosa.elementwise import add, frame_max, multiply, table
 from qgait.export.tosa.flatbuffer import Attributes
 from qgait.export.tosa.power import power_pool
 from qgait.export.tosa.strips import strip_pool
 from qgait.export.tosa.windows import frame_window, window_max, window_pool
-from qgait.fixedpoint import MAX_SHIFT
-
-ADD_SHIFT = 19  # of the operand that Ethos-U does not multiply
-CODES = Tensor("codes", (), np.ones((), np.float32))
 
 
-def _table(b: TosaBuilder, op: Table, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
-    return b.add("TABLE", [*inputs, b.constant(op.table)], b.shape(inputs[0]))
+def _conv2d(b: TosaBuilder, op: Conv2d, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
+    """TOSA wants strides to end at the padded border: what no output sees is taken off, by one SLICE at most."""
+    top, left, bottom, right = op.padding
+    (x,), (source,) = inputs, sources
+    n, *size, channels = b.shape(x)
+    after = [bottom, right]
+    for axis, before in enumerate((top, left)):
+        unseen = (size[axis] + before + after[axis] - op.kernel[axis]) % op.stride[axis]
+        size[axis] -= max(unseen - after[axis], 0)
+        after[axis] = max(after[axis] - unseen, 0)
+    x = b.corner(x, (n, *size, channels))
+    acc = _convolution(b, x, op.weight, op.bias, source.zero_point, (top, after[0], left, after[1]), op.stride)
+    return b.requantized(acc, op.requant, result)
 
 
-def _add(b: TosaBuilder, op: Add, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
-    """Ethos-U55 and U65 multiply both operands by one 16-bit factor, or one by 32 bits and shift the other by 19.
-
-    Vela fuses two unequal 16-bit factors too, but what it writes then loses the larger one.
-    """
-    larger = max(op.factors)
-    wider = 0 if op.factors[0] == op.factors[1] else ADD_SHIFT - (larger.bit_length() - 1)
-    requant = Requant(op.requant.multiplier, (op.requant.shift + wider).astype(np.int8))
-    if requant.shift.max() > MAX_SHIFT:
-        raise QgaitError(f"{op.name} scales its sum by less than 2**-26.", "look at the scales of its tensors.")
-    terms = [
-        b.widened(x, source.zero_point, factor << wider)
-        for x, source, factor in zip(inputs, sources, op.factors, strict=True)
-    ]
-    return b.requantized(b.add("ADD", terms, b.shape(inputs[0]), "int32"), requant, result)
-
-
-def _multiply(b: TosaBuilder, op: Multiply, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
-    """Slices stand before everything else: what Vela 5.2 makes of a RESCALE that reads one forgets where it lies."""
-    x, gate = inputs
-    if len(b.shape(gate)) < len(b.shape(x)):
-        n, _, channels = b.shape(gate)
-        gate = b.reshape(gate, (n, 1, 1, channels))
-    if len(b.shape(x)) == 4:
-        return b.requantized(_product(b, (x, gate), sources), op.requant, result)
+def _part_linear(b: TosaBuilder, op: PartLinear, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
+    """A 1 x 1 convolution a part."""
+    n, count, channels = b.shape(inputs[0])
+    outputs = op.weight.shape[2]
+    columns = b.reshape(inputs[0], (n, count, 1, channels))
     parts = []
-    for start, stop, requant in of_one_multiplier(op.requant):
-        some = [b.slice(codes, 1, start, stop - start) for codes in (x, gate)]
-        parts.append(b.requantized(_product(b, some, sources), requant, result))
-    return b.concat(parts, axis=1)
+    for i in range(count):
+        weight = op.weight[i].T.reshape(outputs, 1, 1, channels)
+        part = b.slice(columns, 1, i, 1)
+        acc = _convolution(b, part, weight, op.bias[i], sources[0].zero_point)
+        parts.append(b.requantized(acc, Requant(op.requant.multiplier[i], op.requant.shift[i]), result))
+    return b.reshape(b.concat(parts, axis=1), (n, count, outputs))
 
 
-def _product(b: TosaBuilder, codes: Sequence[str], sources: list[Tensor]) -> str:
-    terms = [b.widened(x, source.zero_point) for x, source in zip(codes, sources, strict=True)]
-    return b.add("MUL", [*terms, b.scalar(0)], b.shape(codes[0]), "int32")
+def _convolution(
+    b: TosaBuilder,
+    x: str,
+    weight: NDArray[np.int8],
+    bias: NDArray[np.int32],
+    zero_point: int,
+    pad: Sequence[int] = (0, 0, 0, 0),
+    stride: Sequence[int] = (1, 1),
+) -> str:
+    """int32 ``sum((code - zero_point) * weight) + bias``, of a ``bias`` that holds -zero_point * sum(weight).
+
+    Neither the sums nor the bias can leave int32: a checked graph keeps the accumulator of every code below 2**28.
+    """
+    own = bias.astype(np.int64) + zero_point * weight.astype(np.int64).sum(axis=(1, 2, 3))
+    n, height, width, _ = b.shape(x)
+    outputs, kh, kw, _ = weight.shape
+    rows, columns = (height + pad[0] + pad[1] - kh) // stride[0] + 1, (width + pad[2] + pad[3] - kw) // stride[1] + 1
+    constants = [b.constant(weight), b.constant(own.astype(np.int32)), b.scalar(zero_point), b.scalar(0)]
+    shape = (n, rows, columns, outputs)
+    geometry: Attributes = {"Pad": list(pad), "Stride": list(stride), "Dilation": [1, 1]}
+    geometry |= {"LocalBound": False, "AccType": INT32}
+    return b.add("CONV2D", [x, *constants], shape, "int32", geometry)
 
 
 def _max_pool2d(b: TosaBuilder, op: MaxPool2d, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
@@ -85,18 +93,6 @@ def _max_pool2d(b: TosaBuilder, op: MaxPool2d, inputs: list[str], sources: list[
     x = b.corner(inputs[0], (n, height // k * k, width // k * k, channels))
     geometry: Attributes = {"Kernel": [k, k], "Stride": [k, k], "Pad": [0, 0, 0, 0], "NanMode": PROPAGATE}
     return b.add("MAX_POOL2D", [x], (n, height // k, width // k, channels), "int8", geometry)
-
-
-def _frame_max(b: TosaBuilder, op: FrameMax, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
-    """The maximum over all values, or the larger of the running maximum before and one value."""
-    return _larger(b, inputs) if len(inputs) > 1 else b.reduce("REDUCE_MAX", inputs[0], 0)
-
-
-def _larger(b: TosaBuilder, codes: Sequence[str]) -> str:
-    """The larger of two codes. TOSA's MAXIMUM takes int32; Vela makes one int8 operator of this."""
-    terms = [b.widened(x, 0) for x in codes]
-    largest = b.add("MAXIMUM", terms, b.shape(codes[0]), "int32", {"NanMode": PROPAGATE})
-    return b.requantized(largest, UNCHANGED, CODES)
 
 
 def _concat(b: TosaBuilder, op: Concat, inputs: list[str], sources: list[Tensor], result: Tensor) -> str:
@@ -111,15 +107,15 @@ def _row_slice(b: TosaBuilder, op: RowSlice, inputs: list[str], sources: list[Te
 TOSA: BackEnd[Callable[..., str]] = BackEnd(
     "TOSA",
     {
-        Conv2d: conv2d,
-        PartLinear: part_linear,
-        Add: _add,
-        Multiply: _multiply,
-        Table: _table,
+        Conv2d: _conv2d,
+        PartLinear: _part_linear,
+        Add: add,
+        Multiply: multiply,
+        Table: table,
         MaxPool2d: _max_pool2d,
         StripPool: strip_pool,
         PowerPool: power_pool,
-        FrameMax: _frame_max,
+        FrameMax: frame_max,
         FrameWindow: frame_window,
         WindowMax: window_max,
         WindowPool: window_pool,

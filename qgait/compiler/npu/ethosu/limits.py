@@ -9,7 +9,7 @@ from qgait.export.graph import Graph
 from qgait.export.operators import (
     Add,
     Concat,
-    Conv2d,
+    Convolution,
     FrameMax,
     FrameWindow,
     MaxPool2d,
@@ -52,7 +52,7 @@ POWER = Stay(
 )
 
 
-def _convolution(op: Conv2d, accelerator: NpuTarget) -> Stay | None:
+def _convolution(op: Convolution, accelerator: NpuTarget) -> Stay | None:
     if accelerator.family != "u85" and max(op.stride) > STRIDE:
         return Stay(
             f"its stride is {max(op.stride)}, and the NPU takes at most {STRIDE}",
@@ -75,9 +75,9 @@ def _always(op: Op, accelerator: NpuTarget) -> None:
     """It has no limit of its own."""
 
 
-# why an operator never runs on an NPU, or what says for one operator whether it may
+# why an operator or a family never runs on an NPU, or what says for one operator whether it may
 ETHOS_U: dict[type[Op], Stay | Callable[..., Stay | None]] = {
-    Conv2d: _convolution,
+    Convolution: _convolution,
     PartLinear: _weights,
     Add: _always,
     Multiply: _always,
@@ -94,12 +94,17 @@ ETHOS_U: dict[type[Op], Stay | Callable[..., Stay | None]] = {
 }
 
 
+def limit_of(kind: type[Op]) -> Stay | Callable[..., Stay | None]:
+    """What holds for an operator, or for the family that it belongs to."""
+    return next(ETHOS_U[family] for family in kind.__mro__ if family in ETHOS_U)
+
+
 def stays(graph: Graph, op: Op, accelerator: NpuTarget) -> Stay | None:
     """Why ``op`` cannot run on ``accelerator``; None when it can.
 
     The limits are those of Vela's list of supported TOSA operators.
     """
-    limit = ETHOS_U[type(op)]
+    limit = limit_of(type(op))
     why = limit if isinstance(limit, Stay) else limit(op, accelerator)
     if why is not None:
         return why
