@@ -40,6 +40,7 @@ def calibrate(
     from qgait.calibration.from_silhouettes import calibrate_network
     from qgait.models import checkpoint as checkpoints
     from qgait.quantizers import model_file
+    from qgait.targets.memory import kib
 
     network = checkpoints.load(checkpoint, model)
     with progress() as report:
@@ -52,5 +53,5 @@ def calibrate(
         rows,
     )
     console.print(found.verdict())
-    console.print(f"Wrote {out} ({out.stat().st_size / 1000:.0f} kB).")
+    console.print(f"Wrote {out} ({kib(out.stat().st_size)}).")
     write_json(json_file, found.to_dict())

@@ -28,7 +28,7 @@ class BackEnd(Generic[F]):
 
     def of(self, kind: type[Op], layer: str) -> F:
         """The function for the operator ``kind`` that makes ``layer``; QgaitError where it is refused."""
-        found = self.functions[kind]
+        found = self.functions.get(kind, "nobody has written it")
         if isinstance(found, str):
             raise QgaitError(
                 f"{layer} is a {kind.__name__}, which {self.name} cannot run: {found}.",

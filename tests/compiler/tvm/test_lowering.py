@@ -12,6 +12,7 @@ from program_driver import trace
 
 from qgait.compiler.tvm.lowering import lower
 from qgait.compiler.tvm.program import SILHOUETTE, Program
+from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.operators import MaxPool2d
 from qgait.runtime import reference
@@ -105,7 +106,7 @@ def test_the_shape_of_a_program() -> None:
 
 def test_unknown_operators_are_refused() -> None:
     graph = tiny_graph()
-    with pytest.raises(KeyError, match="Op"):
+    with pytest.raises(QgaitError, match="is a Op, which TVM cannot run: nobody has written it"):
         lower(Graph("x", "w8a8", graph.input, graph.output, graph.tensors, (_stranger(graph),)), find("host"))
 
 

@@ -15,7 +15,7 @@ from qgait.export.tosa.writer import segment_bytes
 from qgait.targets.accelerators import NpuTarget
 
 BRICK = 16  # channels that maps are stored in
-SRAM_MAP = 100 * 1024  # bytes of a map that U65 and U85 find a place for in 384 kB of SRAM
+SRAM_MAP = 100 * 1024  # bytes of a map that U65 and U85 find a place for in 384 KiB of SRAM
 KERNEL_STEP = 4  # kernel elements at once
 AT_ONCE = 2  # columns of a first convolution
 

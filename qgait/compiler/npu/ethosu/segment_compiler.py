@@ -13,8 +13,8 @@ from qgait.export.operators import Op
 from qgait.export.segments import Segment, segment_of
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.targets.accelerators import NpuTarget
+from qgait.targets.memory import KIB
 
-KIB = 1024
 # Vela's strategies and the share of the SRAM that it is told: it may take more than that, and less when told less
 LADDER: tuple[tuple[tuple[Strategy, float], ...], ...] = (
     (("Performance", 1), ("Size", 1)),

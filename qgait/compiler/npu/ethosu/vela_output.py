@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.runtime.ethosu.segment import CompiledSegment, Figures, LayerFigures, Port
+from qgait.targets.memory import KIB
 
 MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
-KIB, GIB = 2**10, 2**30
+GIB = 2**30
 
 
 def read_segment(folder: Path, name: str, accelerator: str, tosa: bytes) -> CompiledSegment:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CHANNELS = 16  # output channels at a time
 MOST_PIXELS = 5  # of a register tile
-MOST_TILES = 24  # of one strip: twice as many save 2 % of the instructions and take up to 180 kB more memory
+MOST_TILES = 24  # of one strip: twice as many save 2 % of the instructions and take up to 180 KiB more memory
 LANES = 8  # codes or weights transformed at once
 WORTH = 1.6  # a transformed product costs this much more, transforms included
 
