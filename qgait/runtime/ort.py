@@ -22,7 +22,7 @@ OPTIMIZATION_LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
-INSTALL = "install qgait[onnx], which brings onnxruntime 1.31.1."
+INSTALL = "install qgait[onnx]: onnxruntime 1.24 is the first that has it."
 
 
 class OnnxRuntime:
