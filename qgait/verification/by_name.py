@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 UNCOMPILED = ("reference", "ort", "tosa")
 NPU, DEFAULT_NPU = "npu", "ethos-u55-128"
-ORT_LEVELS = ("disabled", "basic", "extended", "all")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def check_names(names: Iterable[str]) -> None:
 def open_runtimes(
     names: Sequence[str], onnx: Path, graph: Graph, progress: Progress | None = None, all_levels: bool = True
 ) -> Iterator[Iterator[OpenRuntime]]:
-    """Gives the runtimes, opened one after the other; ``ort`` is opened at all four optimisation levels.
+    """Gives the runtimes, opened one after the other; ``ort`` is opened at all four optimization levels.
 
     Each one's temporary bundle is deleted when the next is opened or the block ends, however it ends.
     """
@@ -88,9 +87,9 @@ def _opened(
 
             yield OpenRuntime("reference", Reference(graph))
         elif name == "ort":
-            from qgait.runtime.ort import OnnxRuntime
+            from qgait.runtime.ort import OPTIMIZATION_LEVELS, OnnxRuntime
 
-            for level in ORT_LEVELS if all_levels else ORT_LEVELS[-1:]:
+            for level in OPTIMIZATION_LEVELS if all_levels else ["all"]:
                 yield OpenRuntime(f"ort {level}", OnnxRuntime(onnx, level))
         elif name == "tosa":
             from qgait.runtime.tosa import TosaRuntime
