@@ -178,7 +178,7 @@ def test_a_checkpoints_own_channels_are_kept_and_said(
             ["--set", "batch.poeple=3"],
             "There is no key batch.poeple (in the command line). Fix: the nearest is batch.p",
         ),
-        (["--config", "gaitbase-casia"], "Fix: the nearest is gaitbase-casia-b;"),
+        (["--config", "gaitbase-casia"], "Fix: the nearest is gaitbase-casia-b,"),
         (["--evaluate-every", "2"], "There are no test people to evaluate on."),
         (["--device", "gpu"], "There is no device called 'gpu'"),
         (["--resume"], "There is no run in"),

@@ -73,7 +73,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("data: {test_frames: 0}", "data in {file}: A test of 0 frames is impossible.", "null for all"),
         ("[1, 2]", "is [1, 2], but has to be a mapping", "leave it out"),
         ("seed: 1\nseed: 2", "{file} is no YAML in line 2: 'seed' is there twice.", "each key once"),
-        ("base: gaitset-casiab", "There is no configuration called 'gaitset-casiab'.", "nearest is gaitset-casia-b;"),
+        ("base: gaitset-casiab", "There is no configuration called 'gaitset-casiab'.", "nearest is gaitset-casia-b,"),
         ("base: gone.yaml", "gone.yaml cannot be read: No such file", "check the path"),
         ("base: [1]", "base in {file} is [1], but has to be the name", "example deepgaitv2-casia-b"),
         ("base: mine.yaml", "mine.yaml is its own base.", "leave out the key base"),
