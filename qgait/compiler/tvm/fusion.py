@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from qgait.export.graph import Graph
-from qgait.export.operators import Add, Conv2d, MaxPool2d, Op, Table
+from qgait.export.operators import Add, Convolution, MaxPool2d, Op, Table
 from qgait.export.timing import Series
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Operators that one kernel computes: ``Conv2d [Add] [Table] [MaxPool2d]`` in this order, or any operator alone."""
+    """Operators that one kernel computes: ``Convolution [Add] [Table] [MaxPool2d]`` in this order, or any one alone."""
 
     ops: tuple[Op, ...]
 
@@ -26,8 +26,8 @@ class Group:
         return self.ops[0]
 
     @property
-    def conv(self) -> Conv2d | None:
-        return self._first(Conv2d)
+    def conv(self) -> Convolution | None:
+        return self._first(Convolution)
 
     @property
     def add(self) -> Add | None:
@@ -76,7 +76,7 @@ def groups(graph: Graph, elsewhere: Collection[Op] = ()) -> list[Group]:
             ready.add(op.output)
         if op.output in taken:
             continue
-        group = Group(_chain(graph, op, ready, elsewhere, times) if isinstance(op, Conv2d) else (op,))
+        group = Group(_chain(graph, op, ready, elsewhere, times) if isinstance(op, Convolution) else (op,))
         taken.update(member.output for member in group.ops)
         ready.add(group.output)
         found.append(group)
@@ -84,7 +84,7 @@ def groups(graph: Graph, elsewhere: Collection[Op] = ()) -> list[Group]:
 
 
 def _chain(
-    graph: Graph, conv: Conv2d, ready: set[str], elsewhere: Collection[Op], times: dict[str, Series]
+    graph: Graph, conv: Convolution, ready: set[str], elsewhere: Collection[Op], times: dict[str, Series]
 ) -> tuple[Op, ...]:
     """The convolution and the operators behind it that its kernel can finish."""
     chain: tuple[Op, ...] = (conv,)

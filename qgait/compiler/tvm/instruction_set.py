@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from qgait.compiler.tvm.channel_products import ChannelProducts, ShortProducts
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.requantize import rounded
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 
 LookUp: TypeAlias = "Callable[[PrimExpr, Buffer], PrimExpr]"
+
+PAIRS = ShortProducts()
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class InstructionSet:
     beside what they are made from. ``rescaling``: the integer rule in 32 bits, where that is quicker than ``rounded``,
     the rule with products of 64 bits: (accumulators, multipliers, shifts, lanes) -> int32 without zero point, not
     clipped. ``look_up``: (16 codes, table) -> ``table[code + 128]``; None where one code after the other is as quick.
+
+    ``by_channel``: products for convolutions of every channel by itself.
     """
 
     convolutions: tuple[Convolution, ...]
@@ -53,3 +58,4 @@ class InstructionSet:
     rescaling: ShortRescaling | None = None
     rounded: Callable[[PrimExpr, PrimExpr, PrimExpr, int], PrimExpr] = rounded
     look_up: LookUp | None = None
+    by_channel: ChannelProducts = PAIRS

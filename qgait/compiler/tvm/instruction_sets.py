@@ -6,7 +6,8 @@ from qgait.compiler.tvm import mve, neon
 from qgait.compiler.tvm.blocked import nest as blocked
 from qgait.compiler.tvm.blocked.dotprod import Dotprod
 from qgait.compiler.tvm.blocked.vnni import Vnni
-from qgait.compiler.tvm.dsp import DspRescaling
+from qgait.compiler.tvm.channel_products import ShortProducts
+from qgait.compiler.tvm.dsp import ChannelWords, DspRescaling
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.instruction_set import Convolution, InstructionSet
 from qgait.compiler.tvm.program import Kernel
@@ -22,27 +23,35 @@ PORTABLE = Convolution("direct, 16-bit products", portable.conv_kernel)
 
 
 def _vnni(byte_permutes: bool) -> InstructionSet:
-    return InstructionSet((DOT_PRODUCTS, PORTABLE), dots=Vnni(byte_permutes))
+    return InstructionSet((DOT_PRODUCTS, PORTABLE), dots=Vnni(byte_permutes), by_channel=ShortProducts(lanes=16))
 
 
 _SETS: dict[Isa, InstructionSet] = {
-    "dotprod": InstructionSet((DOT_PRODUCTS, PORTABLE), dots=Dotprod(), sums=80, look_up=neon.look_up),
+    "dotprod": InstructionSet(
+        (DOT_PRODUCTS, PORTABLE), dots=Dotprod(), sums=80, look_up=neon.look_up, by_channel=neon.ChannelDots()
+    ),
     "vnni": _vnni(byte_permutes=False),
     "v8": InstructionSet(
         (WINOGRAD, Convolution("direct, 8-bit products", v8.conv_kernel), PORTABLE),
         sums=80,
         rounded=neon.rounded_64,
         look_up=neon.look_up,
+        by_channel=ShortProducts(16, 4, rescaling=neon.NeonRescaling(), narrowed=neon.narrowed),
     ),
-    "armv7": InstructionSet((WINOGRAD, PORTABLE), lanes=4, sums=32, rounded=neon.rounded_32),
+    "armv7": InstructionSet(
+        (WINOGRAD, PORTABLE), lanes=4, sums=32, rounded=neon.rounded_32, by_channel=ShortProducts(8, 1)
+    ),
     "generic": InstructionSet((WINOGRAD, PORTABLE)),
     "mve": InstructionSet(
         (Convolution("direct, 8-bit products", rows_mve.conv_kernel),),
         rescaling=mve.MveRescaling(),
         look_up=mve.look_up,
+        by_channel=mve.ChannelPairs(),
     ),
     "dsp": InstructionSet(
-        (Convolution("direct, pairs of 16-bit products", rows_dsp.conv_kernel),), rescaling=DspRescaling()
+        (Convolution("direct, pairs of 16-bit products", rows_dsp.conv_kernel),),
+        rescaling=DspRescaling(),
+        by_channel=ChannelWords(),
     ),
 }
 

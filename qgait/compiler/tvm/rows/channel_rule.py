@@ -10,7 +10,7 @@ from qgait.compiler.tvm.builder import Function, Index, load
 from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.requantize import codes_of
 from qgait.compiler.tvm.rescaling import Int32, rescaling
-from qgait.export.operators import Conv2d, Requant, Tensor
+from qgait.export.operators import Convolution, Requant, Tensor
 
 if TYPE_CHECKING:
     from tvm.tirx import PrimExpr
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 class ChannelRule:
     """Bias, multiplier and shift of every output channel, padded with harmless ones to whole blocks of channels."""
 
-    def __init__(self, f: Function, conv: Conv2d, made: Tensor, channels: int, instructions: InstructionSet) -> None:
-        count = len(conv.weight)
+    def __init__(
+        self, f: Function, conv: Convolution, made: Tensor, channels: int, instructions: InstructionSet
+    ) -> None:
+        count = len(conv.bias)
         missing = (0, -count % channels)
         multiplier = np.broadcast_to(conv.requant.multiplier, count)
         shift = np.broadcast_to(conv.requant.shift, count).astype(np.int32)
@@ -36,11 +38,13 @@ class ChannelRule:
 
     def codes(self, sums: PrimExpr, first: Index, lanes: int) -> PrimExpr:
         """Int8 codes of the sums of channels ``first`` and up."""
+        return codes_of(self.rescaled(sums, first, lanes), self._made, lanes)
+
+    def rescaled(self, sums: PrimExpr, first: Index, lanes: int) -> PrimExpr:
+        """The same in int32, before the zero point is added, not clipped."""
         if self._short is not None and self._rows:
-            value = self._short.rescaled(sums, [load(row, first, lanes) for row in self._rows])
-        else:
-            value = self._rounded(sums, load(self._multiplier, first, lanes), load(self._shift, first, lanes), lanes)
-        return codes_of(value, self._made, lanes)
+            return self._short.rescaled(sums, [load(row, first, lanes) for row in self._rows])
+        return self._rounded(sums, load(self._multiplier, first, lanes), load(self._shift, first, lanes), lanes)
 
     def _short_rows(self, requant: Requant, count: int, missing: tuple[int, int]) -> tuple[Int32, ...]:
         """The constants of the rule in 32 bits; none where the processor is not quick at that, or it does not do."""
@@ -48,4 +52,5 @@ class ChannelRule:
         if self._short is None or numbers is None:
             return ()
         m, n = (np.pad(row, missing, constant_values=1) for row in numbers[:2])
-        return self._short.rows(m, n, np.pad(numbers[2], missing)) or ()
+        k = np.pad(numbers[2], missing, constant_values=int(numbers[2].any()))  # none where no channel needs one
+        return self._short.rows(m, n, k) or ()

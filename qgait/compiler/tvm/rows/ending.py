@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tvm import tirx
@@ -50,6 +51,24 @@ class Ending:
     def row(self) -> int:
         """Codes in one row of the convolution's output."""
         return self.width * self.channels
+
+    def each_row(self, make: Callable[[Index, Buffer, Index], None], spare: Buffer, out: Buffer) -> None:
+        """Makes and finishes all rows. ``make(y, buffer, start)`` writes the codes of row ``y``, dense from there on.
+
+        ``spare`` holds the rows of one pooling square.
+        """
+        with T.serial(0, self.rows) as y:
+            if self.direct:
+                make(y, out, y * self.row)
+            else:
+                slot = tirx.floormod(y, self.pool) * self.row
+                make(y, spare, slot)
+                self.finish(y, (spare, slot), 0, out)
+
+    @property
+    def spare(self) -> int:
+        """Codes of scratch memory for `each_row`."""
+        return 0 if self.direct else self.pool * self.row
 
     def finish(self, y: Index, source: Place, square: Index, out: Buffer) -> None:
         """Takes row ``y`` of the convolution, dense at ``source``, to the output.

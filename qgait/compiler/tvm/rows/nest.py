@@ -22,7 +22,7 @@ from qgait.compiler.tvm.rows.channel_rule import ChannelRule
 from qgait.compiler.tvm.rows.ending import Ending, in_place_of
 from qgait.compiler.tvm.rows.tile import Tile
 from qgait.export.graph import Graph
-from qgait.export.operators import Conv2d, Tensor
+from qgait.export.operators import Convolution, Tensor
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
@@ -65,19 +65,17 @@ def row_kernel(
         weights = f.constant(packed, packed.dtype.name)
         rounds = f.constant([ring.run // tile.step // hide_steps], "int32") if hide_steps else None
         rule = ChannelRule(f, conv, made, tile.channels, instructions)
-        rows, codes = f.scratch((ring.size, dtype), (0 if ending.direct else ending.pool * ending.row, "int8"))
+        rows, codes = f.scratch((ring.size, dtype), (ending.spare, "int8"))
         out = f.output(graph.tensors[group.output])
         tiles = Tiles(tile, ring, made, rows, weights, rule)
         if rounds is not None:
             tiles.rounds = T.bind(load(rounds, 0, 1))
-        with T.serial(0, ending.rows) as y:
+
+        def make(y: Index, buffer: Buffer, start: Index) -> None:
             ring.fill(rows, data, y)
-            if ending.direct:
-                tiles.row(sums, y, out, y * ending.row)
-            else:
-                slot = tirx.floormod(y, ending.pool) * ending.row
-                tiles.row(sums, y, codes, slot)
-                ending.finish(y, (codes, slot), 0, out)
+            tiles.row(sums, y, buffer, start)
+
+        ending.each_row(make, codes, out)
     return f.kernel()
 
 
@@ -88,16 +86,16 @@ class Ring:
     ``run`` is KW * I rounded up to whole steps; what lies behind a field meets weights that are zero.
     """
 
-    conv: Conv2d
+    conv: Convolution
     source: Tensor
     dtype: str
     run: int
     length: int
 
     @staticmethod
-    def of(conv: Conv2d, source: Tensor, made: Tensor, dtype: str, step: int) -> Ring:
-        _, _, kw, inputs = conv.weight.shape
-        run = -(-kw * inputs // step) * step
+    def of(conv: Convolution, source: Tensor, made: Tensor, dtype: str, step: int) -> Ring:
+        inputs = source.map_shape[2]
+        run = -(-conv.kernel[1] * inputs // step) * step
         padded = (conv.padding[1] + source.shape[1] + conv.padding[3]) * inputs
         last = (made.shape[1] - 1) * conv.stride[1] * inputs + run
         return Ring(conv, source, dtype, run, -(-max(padded, last) // 8) * 8)
@@ -105,17 +103,17 @@ class Ring:
     @property
     def size(self) -> int:
         """Numbers of scratch memory."""
-        return self.conv.weight.shape[1] * self.length
+        return self.conv.kernel[0] * self.length
 
     @property
     def runs(self) -> int:
         """Runs of one field."""
-        return self.conv.weight.shape[1]
+        return self.conv.kernel[0]
 
     @property
     def across(self) -> int:
         """From a field to the next."""
-        return self.conv.stride[1] * self.conv.weight.shape[3]
+        return self.conv.stride[1] * self.source.shape[2]
 
     def start(self, y: Index, run: Index) -> PrimExpr:
         """Where a run of the first field of output row ``y`` begins."""
@@ -123,11 +121,11 @@ class Ring:
 
     def slot(self, row: Index) -> Index:
         """Where a row starts; rows count from the upper padding on."""
-        return tirx.floormod(row, self.conv.weight.shape[1]) * self.length
+        return tirx.floormod(row, self.conv.kernel[0]) * self.length
 
     def fill(self, rows: Buffer, data: Buffer, y: Index) -> None:
         """Brings in the rows that output row ``y`` is the first to read."""
-        height, stride = self.conv.weight.shape[1], self.conv.stride[0]
+        height, stride = self.conv.kernel[0], self.conv.stride[0]
         with T.serial(0, height) as i, T.If(tirx.any(y == 0, i >= height - stride)), T.Then():
             row = y * stride + i
             self._row(rows, self.slot(row), data, row - self.conv.padding[0])
@@ -162,7 +160,7 @@ class Columns:
         return Columns(ring, made.shape[1], -(-field // step) * step)
 
     @property
-    def conv(self) -> Conv2d:
+    def conv(self) -> Convolution:
         return self.ring.conv
 
     @property

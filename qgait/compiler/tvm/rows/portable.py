@@ -17,7 +17,7 @@ from qgait.compiler.tvm.program import Kernel
 from qgait.compiler.tvm.rows.nest import Tiles, row_kernel
 from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, multiply_lanes, pack_channels
 from qgait.export.graph import Graph
-from qgait.export.operators import Conv2d
+from qgait.export.operators import Convolution
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer
@@ -30,7 +30,7 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
     return row_kernel(group, graph, instructions, tile, "int16", partial(pack_channels, channels=tile.channels), _sums)
 
 
-def tile_for(instructions: InstructionSet, conv: Conv2d, width: int) -> Tile:
+def tile_for(instructions: InstructionSet, conv: Convolution, width: int) -> Tile:
     """As many sums as there are registers left, and little work on pixels that do not exist."""
     outputs, _, kw, inputs = conv.weight.shape
     channels = 8 if outputs % 16 == 8 else 2 * instructions.lanes

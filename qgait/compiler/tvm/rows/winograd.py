@@ -29,7 +29,7 @@ from qgait.compiler.tvm.rows.ending import Ending, in_place_of
 from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, multiply_lanes, pack_channels
 from qgait.compiler.tvm.rows.winograd_math import OUTPUTS, POINTS, TAPS, two_dimensions
 from qgait.export.graph import Graph
-from qgait.export.operators import Conv2d, Tensor
+from qgait.export.operators import Convolution, Tensor
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer, PrimExpr
@@ -62,7 +62,7 @@ class Plan:
         return self.rows * OUTPUTS + TAPS - 1, self.columns * OUTPUTS + TAPS - 1
 
 
-def plan(conv: Conv2d, made: Tensor, instructions: InstructionSet) -> Plan | None:
+def plan(conv: Convolution, made: Tensor, instructions: InstructionSet) -> Plan | None:
     """None where the layer has another shape, or is so small that whole tiles would waste what is saved."""
     outputs, height, width, inputs = conv.weight.shape
     if (height, width) != (TAPS, TAPS) or conv.stride != (1, 1) or outputs % CHANNELS or inputs % LANES:
@@ -115,7 +115,7 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
     return f.kernel()
 
 
-def _pad(conv: Conv2d, source: Tensor, shape: Plan, data: Place, padded: Buffer) -> None:
+def _pad(conv: Convolution, source: Tensor, shape: Plan, data: Place, padded: Buffer) -> None:
     """Copies the input of a strip whose first output row is ``data[1]``; outside the image lies the zero point."""
     height, width, inputs = source.shape
     tall, wide = shape.padded
