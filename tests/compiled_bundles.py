@@ -10,7 +10,15 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from example_graphs import gaitbase_graph, gaitset_graph, parts_graph, silhouettes, temporal_graph, tiny_graph
+from example_graphs import (
+    gaitbase_graph,
+    gaitset_graph,
+    light_graph,
+    parts_graph,
+    silhouettes,
+    temporal_graph,
+    tiny_graph,
+)
 from numpy.typing import NDArray
 
 from qgait.compiler.bundle import write
@@ -26,6 +34,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "gaitbase": gaitbase_graph,
     "temporal": temporal_graph,
     "parts": parts_graph,
+    "light": light_graph,
 }
 
 

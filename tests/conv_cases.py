@@ -8,7 +8,7 @@ import numpy as np
 
 from qgait.compiler.tvm.fusion import Group
 from qgait.export.graph import Graph
-from qgait.export.operators import Add, Conv2d, MaxPool2d, Op, Requant, Table, Tensor
+from qgait.export.operators import Add, Conv2d, DepthwiseConv2d, MaxPool2d, Op, Requant, Table, Tensor
 from qgait.fixedpoint import encode_multiplier
 from qgait.runtime import reference
 
@@ -17,10 +17,13 @@ Codes = np.ndarray
 
 @dataclass(frozen=True)
 class ConvCase:
-    """One convolution and what is fused behind it. ``padding`` is (top, left, bottom, right)."""
+    """One convolution and what is fused behind it. ``padding`` is (top, left, bottom, right).
+
+    ``channels``: None is a convolution channel by channel.
+    """
 
     source: tuple[int, int, int]
-    channels: int
+    channels: int | None
     kernel: tuple[int, int] = (3, 3)
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (1, 1, 1, 1)
@@ -31,24 +34,28 @@ class ConvCase:
     pool: int = 1
     gain: float = 1.0  # of the multipliers; 1 spreads the codes over their range
 
+    @property
+    def _weights(self) -> tuple[int, ...]:
+        depth = self.source[2]
+        return (*self.kernel, depth) if self.channels is None else (self.channels, *self.kernel, depth)
+
     def build(self, seed: int = 0) -> tuple[Graph, Group, dict[str, Codes]]:
         """A graph whose group is the whole of it, and the codes of its tensors by the reference."""
         rng = np.random.default_rng(seed)
         height, width, depth = self.source
         tensors = {"x": Tensor("x", self.source, np.float32(1), self.zero_points[0])}
         codes = {"x": rng.choice([-128, -127, -3, 0, 5, 126, 127, *rng.integers(-128, 128, 9)], self.source)}
-        weight = rng.integers(-127, 128, (self.channels, *self.kernel, depth)).astype(np.int8)
-        bias = (rng.integers(-9999, 9999, self.channels) - self.zero_points[0] * weight.sum((1, 2, 3), int)).astype(
-            np.int32
-        )
+        kind, channels = (DepthwiseConv2d, depth) if self.channels is None else (Conv2d, self.channels)
+        weight = rng.integers(-127, 128, self._weights).astype(np.int8)
+        bias = (rng.integers(-9999, 9999, channels) - self.zero_points[0] * kind.total(weight)).astype(np.int32)
         top, left, bottom, right = self.padding
         rows = (height + top + bottom - self.kernel[0]) // self.stride[0] + 1
         columns = (width + left + right - self.kernel[1]) // self.stride[1] + 1
-        spread = self.gain * 90 / (74 * 74 * np.sqrt(depth * self.kernel[0] * self.kernel[1]))
-        requant = Requant(*encode_multiplier((spread * rng.uniform(0.3, 3, self.channels)).astype(np.float32)))
-        conv = Conv2d("conv", ("x",), "conv", weight, bias, self.stride, self.padding, requant)
+        spread = self.gain * 90 / (74 * 74 * np.sqrt(weight.size / channels))
+        requant = Requant(*encode_multiplier((spread * rng.uniform(0.3, 3, channels)).astype(np.float32)))
+        conv = kind("conv", ("x",), "conv", weight, bias, self.stride, self.padding, requant)
         ops: list[Op] = [conv]
-        shape = (rows, columns, self.channels)
+        shape = (rows, columns, channels)
         zero, (lo, hi) = self.zero_points[1], self.code_range
         tensors["conv"] = Tensor("conv", shape, np.float32(1), zero, lo, hi)
         if self.add:
@@ -65,7 +72,7 @@ class ConvCase:
             tensors["table"] = Tensor("table", shape, np.float32(1))
         if self.pool > 1:
             ops.append(MaxPool2d("pool", (ops[-1].output,), "pool", self.pool))
-            tensors["pool"] = Tensor("pool", (rows // self.pool, columns // self.pool, self.channels), np.float32(1))
+            tensors["pool"] = Tensor("pool", (rows // self.pool, columns // self.pool, channels), np.float32(1))
         graph = Graph("case", "w8a8", "x", ops[-1].output, tensors, tuple(ops))
         batch = {name: array.astype(np.int8)[np.newaxis] for name, array in codes.items()}
         for op in ops:

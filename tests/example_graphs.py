@@ -10,6 +10,7 @@ __all__ = [
     "GraphBuilder",
     "gaitbase_graph",
     "gaitset_graph",
+    "light_graph",
     "parts_graph",
     "silhouettes",
     "temporal_graph",
@@ -111,3 +112,13 @@ def parts_graph(seed: int = 0) -> Graph:
         templates.append(b.multiply(b.window_pool(x, size), gate))
     b.linear(b.frame_max(b.add(*templates)), 10)
     return b.graph("parts")
+
+
+def light_graph(seed: int = 0) -> Graph:
+    """A light backbone in small: convolutions channel by channel and 1 x 1 convolutions in turn. 16 x 12."""
+    b = GraphBuilder(seed, 16, 12)
+    x = b.leaky(b.conv("silhouette", 8, 3, zero_point=-90))
+    for channels, kernel, stride in ((16, 3, 1), (12, 5, 2), (19, 7, 1), (8, 3, 2)):
+        x = b.conv(b.depthwise(x, kernel, stride, zero_point=-128 if stride == 1 else 5), channels, 1)
+    b.linear(b.strips(b.frame_max(b.depthwise(x, 1)), (4, 2, 1)), 12)
+    return b.graph("light")

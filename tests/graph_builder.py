@@ -15,6 +15,7 @@ from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
+    DepthwiseConv2d,
     FrameMax,
     FrameWindow,
     MaxPool2d,
@@ -88,6 +89,19 @@ class GraphBuilder:
         requant, scale = self._requant(acc, (hi - lo) / 4, (channels,))
         op = Conv2d(name, (x,), name, weight, op.bias, op.stride, op.padding, requant)
         return self._finish(op, size, source.per_frame, source, scale=scale, zero_point=zero_point, lo=lo, hi=hi)
+
+    def depthwise(self, x: str, kernel: int, stride: int = 1, zero_point: int = -128) -> str:
+        source = self.tensors[x]
+        height, width, channels = source.shape
+        weight = self.rng.integers(-127, 128, (kernel, kernel, channels)).astype(np.int8)
+        p = kernel // 2
+        size = ((height + 2 * p - kernel) // stride + 1, (width + 2 * p - kernel) // stride + 1, channels)
+        bias = -source.zero_point * weight.astype(np.int64).sum(axis=(0, 1)) + self.rng.integers(-99, 99, channels)
+        requant, scale = self._requant(self.rng.integers(-(90**2), 90**2, 99) * kernel, 60, (channels,))
+        name = f"depthwise{len(self.ops)}"
+        op = DepthwiseConv2d(name, (x,), name, weight, bias.astype(np.int32), (stride, stride), (p, p, p, p), requant)
+        change = {"scale": scale, "zero_point": zero_point, "lo": -128, "hi": 127}
+        return self._finish(op, size, source.per_frame, source, **change)
 
     def leaky(self, x: str, zero_point: int = -120, lo: int = -128, hi: int = 127) -> str:
         source = self.tensors[x]

@@ -16,6 +16,7 @@ from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
+    DepthwiseConv2d,
     FrameMax,
     FrameWindow,
     MaxPool2d,
@@ -88,12 +89,15 @@ def _operator(network: SimulatedNetwork, layer: Layer, result: str) -> Op:
     zero_point = network.grid(inputs[0]).zero_point
     match layer.kind:
         case "conv":
-            weight = _array(network.weight_integers(layer)).astype(np.int8).transpose(0, 2, 3, 1).copy()
-            bias = _bias(network, layer, zero_point, weight.sum((1, 2, 3), dtype=np.int64))
-            return Conv2d(name, inputs, result, weight, bias, layer.stride, layer.padding, _requant(network, layer))
+            weight = _array(network.weight_integers(layer)).astype(np.int8)
+            is_depthwise = weight.shape[1] < network.shapes[inputs[0]][0]
+            weight = (weight[:, 0].transpose(1, 2, 0) if is_depthwise else weight.transpose(0, 2, 3, 1)).copy()
+            kind = DepthwiseConv2d if is_depthwise else Conv2d
+            bias = _bias(network, layer, zero_point, kind.total(weight))
+            return kind(name, inputs, result, weight, bias, layer.stride, layer.padding, _requant(network, layer))
         case "part_linear":
             weight = _array(network.weight_integers(layer)).astype(np.int8)
-            bias = _bias(network, layer, zero_point, weight.sum(1, dtype=np.int64))
+            bias = _bias(network, layer, zero_point, PartLinear.total(weight))
             return PartLinear(name, inputs, result, weight, bias, _requant(network, layer))
         case "add":
             return Add(name, inputs, result, network.add_factors(layer), _requant(network, layer, (1,)))

@@ -16,6 +16,8 @@ from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
+    Convolution,
+    DepthwiseConv2d,
     FrameMax,
     FrameWindow,
     MaxPool2d,
@@ -37,15 +39,18 @@ Codes = NDArray[np.int8]
 
 def conv_columns(op: Conv2d, x: Codes, source: Tensor) -> NDArray[np.float64]:
     """Im2col: [n, H, W, I] -> [n, H', W', KH * KW * I], padded with the zero point."""
-    _, kh, kw, _ = op.weight.shape
-    top, left, bottom, right = op.padding
-    border = ((0, 0), (top, bottom), (left, right), (0, 0))
-    padded = np.pad(x, border, constant_values=np.int8(source.zero_point)).astype(np.float64)
-    patches = sliding_window_view(padded, (kh, kw), axis=(1, 2))[  # type: ignore[call-overload]
-        :, :: op.stride[0], :: op.stride[1]
-    ]
+    patches = _patches(op, x, source).astype(np.float64)
     # channels last, as in memory: whole pixels are copied, and only once
     return patches.transpose(0, 1, 2, 4, 5, 3).reshape(*patches.shape[:3], -1)
+
+
+def _patches(op: Convolution, x: Codes, source: Tensor) -> Codes:
+    """[n, H, W, C] -> [n, H', W', C, KH, KW], padded with the zero point."""
+    top, left, bottom, right = op.padding
+    border = ((0, 0), (top, bottom), (left, right), (0, 0))
+    padded = np.pad(x, border, constant_values=np.int8(source.zero_point))
+    every: Codes = sliding_window_view(padded, op.kernel, axis=(1, 2))  # type: ignore[call-overload]
+    return every[:, :: op.stride[0], :: op.stride[1]]
 
 
 def conv_matrix(op: Conv2d) -> NDArray[np.float64]:
@@ -56,6 +61,12 @@ def conv_matrix(op: Conv2d) -> NDArray[np.float64]:
 def conv2d(op: Conv2d, inputs: list[Codes], sources: list[Tensor], result: Tensor) -> Codes:
     """[n, H, W, I] -> [n, H', W', O]."""
     return op.requant.codes(conv_columns(op, inputs[0], sources[0]) @ conv_matrix(op) + op.bias, result)
+
+
+def _depthwise(op: DepthwiseConv2d, inputs: list[Codes], sources: list[Tensor], result: Tensor) -> Codes:
+    """[n, H, W, C] -> [n, H', W', C]."""
+    patches, weight = _patches(op, inputs[0], sources[0]).astype(np.float64), op.weight.astype(np.float64)
+    return op.requant.codes(np.einsum("nyxcij,ijc->nyxc", patches, weight) + op.bias, result)
 
 
 def _part_linear(op: PartLinear, inputs: list[Codes], sources: list[Tensor], result: Tensor) -> Codes:
@@ -131,6 +142,7 @@ NUMPY: BackEnd[Callable[..., Codes]] = BackEnd(
     "the reference",
     {
         Conv2d: conv2d,
+        DepthwiseConv2d: _depthwise,
         PartLinear: _part_linear,
         Add: _add,
         Multiply: _multiply,

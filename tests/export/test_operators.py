@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_graphs import parts_graph, temporal_graph, tiny_graph
+from example_graphs import light_graph, parts_graph, temporal_graph, tiny_graph
 from graph_edits import op_of, refusal, with_op
 
 from qgait.compiler.npu.ethosu.limits import Stay, limit_of
@@ -21,7 +21,7 @@ from qgait.export.operators.back_end import BackEnd
 from qgait.export.tosa.operators import TOSA
 from qgait.runtime.reference_operators import NUMPY
 
-GRAPHS = [tiny_graph(), temporal_graph(), parts_graph()]
+GRAPHS = [tiny_graph(), temporal_graph(), parts_graph(), light_graph()]
 EVERY = [(graph, op) for graph in GRAPHS for op in graph.ops]
 BACK_ENDS: dict[str, Mapping[type[Op], Any]] = {
     back_end.name: back_end.functions for back_end in (NUMPY, ONNX, TVM, TOSA)

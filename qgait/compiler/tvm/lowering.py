@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qgait.compiler.npu.call import NpuCall
+from qgait.compiler.tvm.depthwise import depthwise_kernel
 from qgait.compiler.tvm.elementwise import (
     add_kernel,
     codes_kernel,
@@ -31,6 +32,7 @@ from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
+    DepthwiseConv2d,
     FrameMax,
     FrameWindow,
     MaxPool2d,
@@ -107,6 +109,7 @@ TVM: BackEnd[Lowering] = BackEnd(
     "TVM",
     {
         Conv2d: convolution,
+        DepthwiseConv2d: depthwise_kernel,
         PartLinear: _portable(part_linear_kernel),
         Add: _portable(add_kernel),
         Multiply: _portable(multiply_kernel),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qgait.export.onnx.arrays import AS_IN_THE_GRAPH, Layout
+from qgait.export.onnx.arrays import AS_IN_THE_GRAPH, Change, Layout
 from qgait.export.onnx.names import initializer_name
 from qgait.export.onnx.node_list import NodeList
 from qgait.export.onnx.pooling import POWERS, max_pool2d, power_pool, strip_pool
@@ -19,6 +19,8 @@ from qgait.export.operators import (
     Add,
     Concat,
     Conv2d,
+    Convolution,
+    DepthwiseConv2d,
     FrameMax,
     FrameWindow,
     MaxPool2d,
@@ -36,27 +38,28 @@ from qgait.export.operators import (
 from qgait.export.operators.back_end import BackEnd
 
 PER_CHANNEL = ("bias", "multiplier", "shift")  # [O] in the graph, [O, 1, 1] beside maps [n, O, H, W]
+STORED: dict[str, Change] = dict.fromkeys(PER_CHANNEL, lambda array: array.reshape(-1, 1, 1))
+LOADED: dict[str, Change] = dict.fromkeys(PER_CHANNEL, lambda array: array.reshape(-1))
 KERNELS = Layout(
-    {
-        "weight": lambda weight: np.ascontiguousarray(weight.transpose(0, 3, 1, 2)),
-        **dict.fromkeys(PER_CHANNEL, lambda array: array.reshape(-1, 1, 1)),
-    },
-    {
-        "weight": lambda weight: np.ascontiguousarray(weight.transpose(0, 2, 3, 1)),
-        **dict.fromkeys(PER_CHANNEL, lambda array: array.reshape(-1)),
-    },
+    STORED | {"weight": lambda weight: np.ascontiguousarray(weight.transpose(0, 3, 1, 2))},
+    LOADED | {"weight": lambda weight: np.ascontiguousarray(weight.transpose(0, 2, 3, 1))},
+)
+DEPTHWISE_KERNELS = Layout(  # [C, 1, KH, KW]
+    STORED | {"weight": lambda weight: np.ascontiguousarray(weight.transpose(2, 0, 1)[:, np.newaxis])},
+    LOADED | {"weight": lambda weight: np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0))},
 )
 
 
-def _conv2d(nodes: NodeList, op: Conv2d, inputs: list[str], sources: list[Tensor]) -> None:
+def _convolution(nodes: NodeList, op: Convolution, inputs: list[str], sources: list[Tensor]) -> None:
     product = nodes.node(
         "ConvInteger",
         [*inputs, initializer_name(op.name, "weight"), nodes.constant(sources[0].zero_point, np.int8)],
         f"{op.name}/product",
         layer=op.name,
-        kernel_shape=list(op.weight.shape[1:3]),
+        kernel_shape=list(op.kernel),
         pads=list(op.padding),
         strides=list(op.stride),
+        **({"group": len(op.bias)} if isinstance(op, DepthwiseConv2d) else {}),
     )
     nodes.requant(op, _biased(nodes, op, product))
 
@@ -123,7 +126,8 @@ class OnnxForm:
 ONNX: BackEnd[OnnxForm] = BackEnd(
     "ONNX",
     {
-        Conv2d: OnnxForm(_conv2d, KERNELS),
+        Conv2d: OnnxForm(_convolution, KERNELS),
+        DepthwiseConv2d: OnnxForm(_convolution, DEPTHWISE_KERNELS),
         PartLinear: OnnxForm(_part_linear),
         Add: OnnxForm(_add),
         Multiply: OnnxForm(_multiply),

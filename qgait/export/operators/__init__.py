@@ -3,7 +3,7 @@
 A back end registers one function an operator in a ``BackEnd`` (``qgait.export.operators.back_end``).
 """
 
-from qgait.export.operators.convolution import Conv2d, Convolution, PartLinear, Weighted
+from qgait.export.operators.convolution import Conv2d, Convolution, DepthwiseConv2d, PartLinear, Weighted
 from qgait.export.operators.operator import Op
 from qgait.export.operators.pointwise import Add, Multiply, Table
 from qgait.export.operators.pooling import MaxPool2d, PowerPool, StripPool
@@ -14,6 +14,7 @@ from qgait.export.operators.time import FrameMax, FrameWindow, WindowMax, Window
 
 OPERATORS: tuple[type[Op], ...] = (
     Conv2d,
+    DepthwiseConv2d,
     PartLinear,
     Add,
     Multiply,
@@ -35,6 +36,7 @@ __all__ = [
     "Concat",
     "Conv2d",
     "Convolution",
+    "DepthwiseConv2d",
     "FrameMax",
     "FrameWindow",
     "MaxPool2d",

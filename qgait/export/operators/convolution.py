@@ -132,6 +132,38 @@ class Conv2d(Convolution):
 
 
 @dataclass(frozen=True, eq=False)
+class DepthwiseConv2d(Convolution):
+    """Convolution channel by channel: [H, W, C] -> [H', W', C], ``acc = bias + sum(weight * code)`` over a window.
+
+    weight int8 [KH, KW, C], never -128. bias int32 [C] already holds ``-zero_point_in * sum(weight)``. ``padding`` is
+    (top, left, bottom, right) and is filled with the input's zero point. requant [C].
+    """
+
+    summed = (0, 1)
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Of ``weight``."""
+        return self.weight.shape[0], self.weight.shape[1]
+
+    @property
+    def words(self) -> str:
+        """For example "3×3 convolution of each of 16 channels, stride 2"."""
+        kh, kw, channels = self.weight.shape
+        stride = "" if self.stride == (1, 1) else f", stride {self.stride[0]}"
+        return f"{kh}×{kw} convolution of each of {channels} channels{stride}"
+
+    def output_shape(self, tensors: Tensors) -> Shape:
+        """As many channels as there are."""
+        height, width, channels = tensors[self.inputs[0]].map_shape
+        if self.weight.ndim != 3:
+            raise ValueError(f"weights are {list(self.weight.shape)}, not [KH, KW, C]")
+        require(self.weight, "weights", np.int8, (*self.kernel, channels))
+        require(self.bias, "biases", np.int32, (channels,))
+        return *self.windows(height, width), channels
+
+
+@dataclass(frozen=True, eq=False)
 class PartLinear(Weighted):
     """One matrix a part: [P, I] -> [P, O], ``acc = bias + code @ weight``.
 
