@@ -160,6 +160,6 @@ def test_the_firmware_example_tells_walkers_apart(target: str, tmp_path: Path) -
 def test_the_python_example_runs() -> None:
     clip = clips(graph("tiny"), 3)[0]
     names = {"clip": clip, "frame": clip[0]}
-    source = example("python", "Stream").replace('"BUNDLE"', repr(str(bundle("tiny", "host").path)))
+    source = example("python", "bundle.stream()").replace('"BUNDLE"', repr(str(bundle("tiny", "host").path)))
     exec(compile(source, "docs/targets.md", "exec"), names)
     np.testing.assert_array_equal(names["codes"], Reference(graph("tiny")).embed(clip[:1]))
