@@ -68,7 +68,7 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
     facts["data"]["seed"] = SEED
     write_json(figures, facts)
     render.render(facts, page)
-    console.print(f"Report: {page}   figures: {figures}", soft_wrap=True, markup=False)
+    console.print(f"Figures: {figures}", soft_wrap=True, markup=False)
     if failure is not None:
         raise failure
 
