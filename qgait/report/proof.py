@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,8 @@ from qgait.export.graph import Graph
 from qgait.progress import Progress
 from qgait.report.bundles import OpenBundle
 from qgait.runtime.compiled import Compiled
-from qgait.verification.parity import (
-    Clip,
-    Codes,
-    Parity,
-    Runtime,
-    RuntimeResult,
-    compare,
-    compare_fake,
-    expected_codes,
-)
+from qgait.verification.by_name import open_runtimes
+from qgait.verification.parity import Clip, Codes, Parity, compare, compare_fake, expected_codes
 
 if TYPE_CHECKING:
     from qgait.quantizers.simulated import SimulatedNetwork
@@ -57,27 +50,16 @@ def prove(
     """
     expected = expected_codes(graph, clips, progress)
     fake = compare_fake(network, graph, clips, expected, progress)
-    results: dict[str, RuntimeResult] = {}
+    with open_runtimes(("reference", "ort"), onnx, graph) as runtimes:
+        results = {runtime.label: compare(runtime, graph, clips, expected) for runtime in runtimes}
+    facts = Parity(len(clips), sum(codes.size for codes in expected), fake, results).to_dict()
     failures = []
-    for label, runtime in _runtimes(graph, onnx):
-        found = compare(runtime, graph, clips, expected)
-        if label not in results or found.mismatches > results[label].mismatches:
-            results[label] = found
     running = [opened for opened in bundles if opened.device is not None]
     for number, opened in enumerate(running):
         progress("comparing bundles", number, len(running))
         try:
-            results[opened.label] = compare(_Untraced(opened), graph, clips, expected)
+            facts["runtimes"][opened.label] = asdict(compare(_Untraced(opened), graph, clips, expected))
         except ParityError as error:
             failures.append(str(error))
         progress("comparing bundles", number + 1, len(running))
-    return Parity(len(clips), sum(codes.size for codes in expected), fake, results).to_dict(), failures
-
-
-def _runtimes(graph: Graph, onnx: Path) -> Iterator[tuple[str, Runtime]]:
-    from qgait.runtime.ort import OPTIMIZATION_LEVELS, OnnxRuntime
-    from qgait.runtime.reference import Reference
-
-    yield "reference", Reference(graph)
-    for level in OPTIMIZATION_LEVELS:
-        yield "ort", OnnxRuntime(onnx, level)
+    return facts, failures
