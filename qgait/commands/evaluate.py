@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from qgait.commands.output import console, progress, table, write_json
 from qgait.commands.output_file import json_option
-
-AT_ONCE = 32  # sequences handed to a runtime together
 
 
 @click.command("eval")
@@ -38,22 +35,16 @@ def eval_(
 ) -> None:
     """Rank-1 of MODEL: a float checkpoint, a quantized model, an ONNX file or a bundle."""
     from qgait.data.opengait import Dataset
-    from qgait.data.selection import load_clips
-    from qgait.data.silhouettes import threshold
     from qgait.evaluation.protocols import check_protocol, evaluate
-    from qgait.verification.embedders import open_embedder
+    from qgait.verification.embedders import embed_sequences, open_embedder
 
     check_protocol(protocol)
     dataset = Dataset.open(data, partition)
     sequences = dataset.test
     with ExitStack() as stack, progress() as report:
         embedder = open_embedder(model, level, runtime, stack)
-        parts = []
-        for start in range(0, len(sequences), AT_ONCE):
-            clips = load_clips(sequences[start : start + AT_ONCE], frames=frames)
-            parts.append(embedder.embed_many([threshold(clip) for clip in clips] if binary else clips))
-            report("embedding sequences", min(start + AT_ONCE, len(sequences)), len(sequences))
-    result = evaluate(protocol, np.concatenate(parts), sequences, probe_set=dataset.probes)
+        (embeddings,) = embed_sequences([embedder], sequences, frames, binary, report)
+    result = evaluate(protocol, embeddings, sequences, probe_set=dataset.probes)
     facts: dict[str, Any] = {"protocol": protocol, "level": embedder.level, "runtime": embedder.runtime}
     facts |= {"model": embedder.model, "sequences": len(sequences), "binary": binary} | result
     people = len({sequence.subject for sequence in sequences})

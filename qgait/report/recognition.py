@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from qgait.data import opengait
 from qgait.data.opengait import Dataset
-from qgait.data.selection import load_clips
 from qgait.errors import QgaitError
 from qgait.evaluation.protocols import evaluate
 from qgait.evaluation.separation import separation
 from qgait.progress import Progress
 from qgait.report.bundles import OpenBundle
-from qgait.verification.embedders import Embedder, open_embedder
+from qgait.verification.embedders import Embedder, embed_sequences, open_embedder
 
-AT_ONCE = 32  # sequences handed to a runtime together
 MOST_WALKS = 4000  # of which all pairs are compared where no protocol says which: eight million
 
 
@@ -44,7 +42,7 @@ def recognition(
     sequences = dataset.test
     with ExitStack() as stack:
         embedders, missing = _embedders(model, onnx, bundles, stack)
-        embeddings = _embed(embedders, sequences, frames, progress)
+        embeddings = embed_sequences(embedders, sequences, frames, progress=progress)
     results, notes = [], []
     last: dict[str, Any] = {}
     for embedder, of_all in zip(embedders, embeddings, strict=True):
@@ -85,22 +83,6 @@ def _embedders(
     found += [open_embedder(model, "fake", None, stack), open_embedder(onnx, "int", "ort", stack)]
     found += [open_embedder(each.bundle.path, "int", None, stack) for each in bundles if each.device == "local"]
     return found, missing
-
-
-def _embed(
-    embedders: Sequence[Embedder],
-    sequences: Sequence[opengait.Sequence],
-    frames: int | None,
-    progress: Progress,
-) -> list[NDArray[np.float32]]:
-    """Embeddings [N, P, C] by each; the silhouettes are loaded once."""
-    parts: list[list[NDArray[np.float32]]] = [[] for _ in embedders]
-    for start in range(0, len(sequences), AT_ONCE):
-        clips = load_clips(sequences[start : start + AT_ONCE], frames=frames)
-        for embedder, part in zip(embedders, parts, strict=True):
-            part.append(embedder.embed_many(clips))
-        progress("embedding sequences", min(start + AT_ONCE, len(sequences)), len(sequences))
-    return [np.concatenate(part) for part in parts]
 
 
 def _without_protocol(

@@ -12,12 +12,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qgait.data import opengait
+from qgait.data.selection import load_clips
+from qgait.data.silhouettes import threshold
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.progress import Progress, untold
 from qgait.verification.parity import Clip, Codes
 
 LEVELS = ("float", "fake", "int")
 DEFAULT_RUNTIME = "ort"
+AT_ONCE = 32  # sequences handed to a runtime together
 
 
 class Embedder(Protocol):
@@ -36,6 +41,28 @@ class Embedder(Protocol):
 
 class _Embeds(Protocol):
     def embed_many(self, clips: Sequence[Clip]) -> list[Codes]: ...
+
+
+def embed_sequences(
+    embedders: Sequence[Embedder],
+    sequences: Sequence[opengait.Sequence],
+    frames: int | None = None,
+    binary: bool = False,
+    progress: Progress = untold,
+) -> list[NDArray[np.float32]]:
+    """Real embeddings [N, P, C] by each embedder; the silhouettes are loaded once.
+
+    Of each sequence the first ``frames`` frames, or all; ``binary``: thresholded at 128.
+    """
+    parts: list[list[NDArray[np.float32]]] = [[] for _ in embedders]
+    for start in range(0, len(sequences), AT_ONCE):
+        clips = load_clips(sequences[start : start + AT_ONCE], frames=frames)
+        if binary:
+            clips = [threshold(clip) for clip in clips]
+        for embedder, part in zip(embedders, parts, strict=True):
+            part.append(embedder.embed_many(clips))
+        progress("embedding sequences", min(start + AT_ONCE, len(sequences)), len(sequences))
+    return [np.concatenate(part) for part in parts]
 
 
 @dataclass
