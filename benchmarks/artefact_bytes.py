@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from parity_matrix import BITS, _narrow
+from parity_matrix import BITS, narrow
 
 from qgait.commands.output import table, write_json
 from qgait.errors import ParityError, QgaitError
@@ -64,7 +64,7 @@ def qgait(tree: Path, folder: Path, *words: str) -> None:
 def make(name: str, bits: str, folder: Path, tree: Path) -> None:
     """The checkpoint, the quantized model, its ONNX file and all bundles of one network, in the new ``folder``."""
     torch.manual_seed(0)
-    checkpoint.save(build(name, **_narrow(name, {})), folder / "float.pt")
+    checkpoint.save(build(name, **narrow(name, {})), folder / "float.pt")
     asked = ["--checkpoint", "float.pt", "--data", f"../{WALKS}", "--bits", bits]
     qgait(tree, folder, "calibrate", *asked, "--out", "model.safetensors")
     qgait(tree, folder, "export", "model.safetensors", "--out", "model.onnx")

@@ -27,18 +27,16 @@ import torch
 from qgait.calibration.calibrate import FRAMES, calibrate
 from qgait.commands.output import progress, table, write_json
 from qgait.errors import ParityError, QgaitError
-from qgait.export.checks import check_graph
 from qgait.export.folding import fold
-from qgait.export.onnx.simplify import simplify
-from qgait.export.onnx.writer import write
-from qgait.export.probe import probe_clips
+from qgait.export.onnx.exported import write_file
 from qgait.models import checkpoint
 from qgait.models.backbone import Backbone, describe
 from qgait.models.hstl import REGIONS
 from qgait.models.registry import BACKBONES, build
 from qgait.quantizers.grid import Recipe
-from qgait.verification.by_name import check_names, one_of_each_kind, open_runtimes
-from qgait.verification.parity import Clip, compare, compare_fake, expected_codes, worst
+from qgait.verification.by_name import check_names, one_of_each_kind
+from qgait.verification.parity import Clip, worst
+from qgait.verification.verify import verify
 
 BITS = ("w8a8", "w4a4")
 NARROWER, LEAST = 8, 4  # the published channels divided by the first, but no fewer than the second
@@ -52,7 +50,7 @@ def networks(arguments: argparse.Namespace) -> Iterator[tuple[str, Backbone]]:
     for name in arguments.backbones or ([] if arguments.checkpoint else list(BACKBONES)):
         for variant in BACKBONES[name].variants if arguments.variants else ({},):
             torch.manual_seed(0)
-            model = build(name, **(variant if arguments.published else _narrow(name, variant)))
+            model = build(name, **(variant if arguments.published else narrow(name, variant)))
             yield " ".join([name, *(_word(key, value) for key, value in variant.items())]), model.eval()
 
 
@@ -62,7 +60,8 @@ def _word(key: str, value: Any) -> str:
     return f"{key}={'-'.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
-def _narrow(name: str, variant: dict[str, Any]) -> dict[str, Any]:
+def narrow(name: str, variant: dict[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments of a ``variant`` with few channels."""
     channels = variant.get("channels", inspect.signature(BACKBONES[name]).parameters["channels"].default)
     return {**variant, "channels": tuple(max(count // NARROWER, LEAST) for count in channels)}
 
@@ -89,22 +88,16 @@ def differing(model: Backbone, bits: str, clips: list[Clip], runtimes: list[str]
     long = [np.resize(clip, (max(len(clip), FRAMES), *clip.shape[1:])) for clip in clips]
     network, _ = calibrate(model.name, describe(model), long, Recipe.parse(bits))
     graph = fold(network)
-    check_graph(graph)
     with tempfile.TemporaryDirectory() as folder, progress() as report:
         onnx = Path(folder) / "model.onnx"
-        write(graph, onnx)
-        simplify(onnx, graph, probe_clips(graph))
-        expected = expected_codes(graph, clips, report)
-        fake = compare_fake(network, graph, clips, expected, report)
-        results = {}
-        with open_runtimes(runtimes, onnx, graph, report) as opened:
-            for runtime in opened:
-                results[runtime.label] = compare(runtime, graph, clips, expected)
-    for label, result in results.items():
+        write_file(graph, onnx)
+        parity = verify(graph, network, clips, runtimes, onnx, report)
+    for label, result in parity.runtimes.items():
         if result.mismatches:
             print(f"{label}: the first layer that differs is {result.first_layer}", file=sys.stderr)
-    counts = {name: result.mismatches for name, result in worst(results).items()}
-    return {"codes": sum(codes.size for codes in expected), "fake, float64": fake.mismatches_float64, **counts}
+    assert parity.fake is not None
+    counts = {name: result.mismatches for name, result in worst(parity.runtimes).items()}
+    return {"codes": parity.codes, "fake, float64": parity.fake.mismatches_float64, **counts}
 
 
 def main(arguments: argparse.Namespace) -> None:

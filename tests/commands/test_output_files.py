@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import click
+import cv2
 import numpy as np
 import pytest
 from example_graphs import gaitset_graph, silhouettes
@@ -94,7 +95,6 @@ def test_data_train_and_embed_tell_what_they_made(tmp_path: Path, monkeypatch: p
 
 
 def test_prepared_and_failed_sequences_are_told(tmp_path: Path) -> None:
-    cv2 = pytest.importorskip("cv2")
     person = np.zeros((120, 80), np.uint8)
     person[10:110, 25:55] = 255
     for view, picture in (("000", person), ("090", np.zeros_like(person))):
