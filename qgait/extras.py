@@ -19,6 +19,7 @@ EXTRAS = {
     "tosa_reference_model": "npu",
     "ethosu": "npu",
     "jinja2": "report",
+    "cryptography": "sign",
 }
 
 
