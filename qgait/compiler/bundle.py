@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qgait.compiler.assembly import Assembly, assemble
 from qgait.compiler.device import c_source
 from qgait.compiler.glue.calls import plain
-from qgait.compiler.link import Linker
+from qgait.compiler.link import CRYPTOGRAPHY, Linker
 from qgait.compiler.manifest import manifest
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
@@ -31,7 +31,7 @@ from qgait.targets.processors import Target
 from qgait.version import __version__
 
 Clips = Sequence[NDArray[np.uint8]]
-HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c")
+HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c", "signature.c", CRYPTOGRAPHY)
 STEPS = 4  # lowered, compiled, linked, self-test written
 
 
