@@ -23,7 +23,7 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.bundle_manifest import MANIFEST, read_manifest, sign
+from qgait.runtime.bundle_manifest import read_manifest, refuse_strangers, sign
 from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names, names_for
 from qgait.runtime.reference import Reference
 from qgait.targets import fit
@@ -149,18 +149,13 @@ def check_replaceable(out: Path) -> None:
     refuse = QgaitError(f"{out} exists and is not a bundle.", "choose another `out`, or remove it yourself.")
     if not out.is_dir() or out.is_symlink():
         raise refuse
-    inside = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
-    if not inside:
+    if all(file.is_dir() for file in out.rglob("*")):
         return
     try:
-        known = {MANIFEST, *read_manifest(out)["files"]}
+        manifest = read_manifest(out)
     except QgaitError:
         raise refuse from None
-    if inside - known:
-        raise QgaitError(
-            f"The bundle {out} also holds {sorted(inside - known)[0]}, which qgait did not write.",
-            "choose another `out`, or move that file away.",
-        )
+    refuse_strangers(out, manifest, "choose another `out`, or move that file away.")
 
 
 @contextmanager

@@ -110,6 +110,17 @@ static int failed(const char *what, const char *problem)
     return 1;
 }
 
+/* The beginning of what nobody has proved yet, without what a terminal would take for a command. */
+static const char *printable(const char *found)
+{
+    static char line[256];
+    size_t size = 0;
+    for (; *found != '\0' && size < sizeof line - 1; found++)
+        line[size++] = *found >= ' ' && *found <= '~' ? *found : '?';
+    line[size] = '\0';
+    return line;
+}
+
 /* Reads the signature and proves that its text is of the key. Returns the exit code. */
 static int check_text(const uint8_t key[KEY])
 {
@@ -124,10 +135,10 @@ static int check_text(const uint8_t key[KEY])
     text_end = text + size - SIGNATURE_LINE;
     sha256_begin();
     sha256_add(key, KEY);
-    const char *told = text + sizeof title - 1;
+    char *told = text + sizeof title - 1;
     if (begins(told, digest_text()) == 0) {
-        text[sizeof title - 1 + HEX] = '\0';
-        return failed("the bundle is signed by another key, sha256:", told);
+        told[HEX] = '\0';
+        return failed("the bundle is signed by another key, sha256:", printable(told));
     }
     const char *letters = text + size - 1 - LETTERS;
     if (text_end[-1] != '\n' || begins(text_end, "# ed25519 ") == 0 || text[size - 1] != '\n' ||
@@ -169,7 +180,7 @@ static void close_lines(void)
 static int check_listed(const char *name, int regular)
 {
     if (!regular)
-        return failed(name, " is not a file: it was not there when the bundle was signed");
+        return failed(printable(name), " is not a file: it was not there when the bundle was signed");
     size_t size = begins(name, "signature");
     if (size > 0 && name[size] == '\0')
         return 0;
@@ -178,7 +189,7 @@ static int check_listed(const char *name, int regular)
         if (size > 0 && name_in(line)[size] == '\0')
             return 0;
     }
-    return failed(name, " was added since the bundle was signed");
+    return failed(printable(name), " was added since the bundle was signed");
 }
 
 /* Compares the file of a line with its sha256. Returns the exit code. */
