@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qgait.compiler.assembly import Assembly, assemble
 from qgait.compiler.device import c_source
 from qgait.compiler.glue.calls import plain
-from qgait.compiler.link import CRYPTOGRAPHY, Linker
+from qgait.compiler.link import CRYPTOGRAPHY, FOREIGN_PARTS, Linker
 from qgait.compiler.manifest import manifest
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
@@ -106,7 +106,10 @@ def write_assembly(
         say()
         _write_selftest(program.graph, clips, folder / "selftest")
         say()
-        sign(folder, manifest(assembly, flash, [len(clip) for clip in clips]) | beside)
+        described = manifest(assembly, flash, [len(clip) for clip in clips])
+        if harness:
+            described["provenance"]["program"] = f"with {FOREIGN_PARTS[program.target.bare_metal]}"
+        sign(folder, described | beside)
     return Bundle.open(out)
 
 

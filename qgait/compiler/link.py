@@ -29,6 +29,9 @@ LINUX_FLAGS = ("-fPIC",)
 BARE_FLAGS = ("-fno-pic", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables")
 
 _compiled_cryptography: dict[tuple[str, ...], bytes] = {}
+# what programs are linked with besides this package; `versions` in the manifest has that of ziglang
+FOREIGN_PARTS = {False: "musl, compiler-rt and std.crypto of ziglang", True: "compiler-rt and std.crypto of ziglang"}
+
 NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 
 
