@@ -9,14 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from compiled_bundles import bundle
+import pytest
+from compiled_bundles import bundle, graph
 from example_graphs import gaitset_graph
 from signed_bundles import pair
 
+from qgait.compiler.assembly import assemble
+from qgait.compiler.link import Linker
 from qgait.export.onnx.writer import write
 from qgait.models import shipped
 from qgait.signing.keys import fingerprint, read_public
 from qgait.signing.signed_text import signature_line, text_of
+from qgait.targets.processors import find
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "signing.md").read_text()
@@ -55,3 +59,21 @@ def test_the_format_is_what_is_written() -> None:
     )
     assert written[0] == lines[0] and written[2] == lines[2]
     assert re.fullmatch(r"# key sha256:\w{4}\.\.\.", lines[1]) and len(written[-1]) == len(lines[-1])
+
+
+@pytest.mark.parametrize("target", ["host", "armv7", "cortex-m55"])
+def test_nobody_elses_code_is_in_the_library(target: str, tmp_path: Path) -> None:
+    """As the page says; what is called __aeabi_ is that of memory.c."""
+    linker = Linker(find(target), tmp_path, symbols=True)
+    linker.archive(assemble(graph("tiny"), linker.target, (), "gait", lambda: None), tmp_path)
+    made = [tmp_path / "libgait.a"]
+    if not linker.target.bare_metal:
+        linker.shared(tmp_path)
+        made.append(tmp_path / "libgait.so")
+    ours = r"q?gait_\w+|run_frame|\.LCPI\w+|mem(cpy|move|set)|__aeabi_mem(cpy|set|clr)\d?|_DYNAMIC|\$[adtx](\.\d+)?"
+    of_tvm = {"libgait.a": {"__truncsfhf2", "__extendhfsf2"}, "libgait.so": set()}
+    for library in made:
+        lines = subprocess.run(["nm", library], check=True, capture_output=True, text=True).stdout.splitlines()
+        defined = [line.split()[2] for line in lines if re.match(r"[0-9a-f]+ [a-zA-Z] ", line)]
+        assert "gait_push" in defined
+        assert {name for name in defined if not re.fullmatch(ours, name)} == of_tvm[library.name], library.name
