@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15
 
-.PHONY: setup demo test test-newest lint constraints clean
+.PHONY: setup demo test test-newest lint wheel constraints clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ test-newest:
 	$(MAKE) setup VENV=.venv-newest PYTHON=$(or $(NEWEST),python3.13)
 	$(MAKE) -o lint test VENV=.venv-newest
 
+# the wheel, the source archive and the bill of materials, the same bytes every time
+wheel: setup
+	$(BIN)/python tools/build_wheel.py dist
+
 # the newest versions in the ranges of pyproject.toml, as what is tested from now on
 constraints:
 	$(PYTHON) -m venv .venv-constraints
@@ -39,4 +43,4 @@ constraints:
 	rm -rf .venv-constraints
 
 clean:
-	rm -rf $(VENV) .venv-newest build *.egg-info qgait-demo
+	rm -rf $(VENV) .venv-newest build dist *.egg-info qgait-demo

@@ -20,6 +20,7 @@ from qgait.commands.evaluate import eval_
 from qgait.commands.export import export
 from qgait.commands.report import report
 from qgait.commands.settings import speaking_options
+from qgait.commands.sign import keygen, sign
 from qgait.commands.targets import targets
 from qgait.commands.train import train
 from qgait.commands.verify import verify
@@ -45,7 +46,22 @@ def cli() -> None:
     """Gait recognition on low-power hardware: integer-only networks, proven equal on every runtime."""
 
 
-for command in (demo, data, train, calibrate, eval_, export, verify, compile_, bench, embed, report, targets):
+for command in (
+    demo,
+    data,
+    train,
+    calibrate,
+    eval_,
+    export,
+    verify,
+    compile_,
+    bench,
+    embed,
+    report,
+    targets,
+    keygen,
+    sign,
+):
     cli.add_command(speaking_options(command))
 
 

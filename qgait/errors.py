@@ -19,4 +19,4 @@ class QgaitError(Exception):
 
 
 class ParityError(Exception):
-    """A check failed: two levels or runtimes of one model differ. The command line exits with code 1."""
+    """A check failed: levels or runtimes of one model differ, or a signature. The command line exits with 1."""

@@ -6,6 +6,7 @@ A named pipe would hang its reader and a device could feed it for ever; neither 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -76,6 +77,15 @@ def read_text(path: Path, limit: int, fix: str) -> str:
         return read_bytes(path, limit, fix).decode("utf-8")
     except UnicodeDecodeError:
         raise QgaitError(f"{path} is not text: it is not UTF-8.", fix) from None
+
+
+def file_sha256(path: Path, limit: int, fix: str) -> str:
+    """Hexadecimal sha256 of a regular file of at most ``limit`` bytes; QgaitError with ``fix``."""
+    digest = hashlib.sha256()
+    with open_regular(path, limit, fix) as file:
+        while block := file.read(MIB):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def size(count: int) -> str:

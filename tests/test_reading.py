@@ -1,5 +1,6 @@
 """Only regular files of a bounded size are read, and nothing that is not one is waited for."""
 
+import hashlib
 import os
 import socket
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qgait.errors import QgaitError
-from qgait.reading import MIB, open_regular, read_bytes, read_text, size
+from qgait.reading import MIB, file_sha256, open_regular, read_bytes, read_text, size
 
 FIX = "give another one."
 
@@ -77,3 +78,14 @@ def test_sizes_in_words() -> None:
         "1 GiB",
         "1,048,577 bytes",
     ]
+
+
+def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    for content in (b"", b"abc", bytes(range(256)) * 5000):
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        assert file_sha256(path, len(content), "") == hashlib.sha256(content).hexdigest()
+    with pytest.raises(QgaitError, match="is larger than 16 bytes"):
+        file_sha256(path, 16, "give another.")
+    with pytest.raises(QgaitError, match="it is a device, not a file"):
+        file_sha256(Path("/dev/zero"), 16, "give another.")

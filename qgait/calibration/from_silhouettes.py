@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from qgait import provenance
 from qgait.calibration.calibrate import calibrate
 from qgait.calibration.report import CalibrationReport
 from qgait.data.selection import clips_of
@@ -36,4 +37,7 @@ def calibrate_network(
         )
     recipe = replace(Recipe.parse(bits), first_last=first_last)  # type: ignore[arg-type]  # it refuses others
     clips = clips_of(data, sequences, progress=progress, partition=partition)
-    return calibrate(network.name, describe(network), clips, recipe, method, progress)
+    quantized, report = calibrate(network.name, describe(network), clips, recipe, method, progress)
+    made = {"made_by": provenance.THIS, "method": f"calibration by {method}", "clips": provenance.of_clips(clips)}
+    quantized.provenance = {**network.provenance, **made}
+    return quantized, report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +13,15 @@ from qgait.errors import ParityError
 from qgait.verification.parity import FakeResult
 from qgait.verification.verify import DEFAULT_RUNTIMES, FRAMES
 
+if TYPE_CHECKING:
+    from qgait.signing.check import SignedBy
+
 
 @click.command()
-@click.argument("onnx", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The model that was exported.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), help="Who must have signed PATH: a public key (PEM).")
+@click.option("--model", type=click.Path(path_type=Path), help="The model that was exported.")
+@click.option("--data", type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
 @click.option(
     "--runtime",
     "runtimes",
@@ -33,15 +38,26 @@ from qgait.verification.verify import DEFAULT_RUNTIMES, FRAMES
 )
 @json_option
 def verify(
-    onnx: Path,
-    model: Path,
-    data: Path,
+    path: Path,
+    key: Path | None,
+    model: Path | None,
+    data: Path | None,
     runtimes: tuple[str, ...],
     sequences: int,
     frames: int,
     json_file: Path | None,
 ) -> None:
-    """Prove that every runtime of ONNX gives the integers of simulated quantization. Exit code 1 if one differs."""
+    """Prove that every runtime of the ONNX file PATH gives the integers of simulated quantization.
+
+    With --key, first that PATH (an ONNX file, a model, a bundle) is what the owner of that key signed; with nothing
+    else only that. Exit code 1 if something differs.
+    """
+    signed = _signed(path, key)
+    if signed is not None and model is None and data is None:
+        write_json(json_file, signed.to_dict())
+        return
+    if model is None or data is None:
+        raise click.UsageError(f"Missing option '{'--model' if model is None else '--data'}'.")
     from qgait.data.opengait import Dataset
     from qgait.data.selection import load_clips, spread
     from qgait.export.onnx.reader import read
@@ -53,7 +69,7 @@ def verify(
 
     names = runtimes or DEFAULT_RUNTIMES
     check_names(names)
-    graph = read(onnx)
+    graph = read(path)
     network = model_file.load(model)
     check_model(network, graph)
     with progress() as report:
@@ -64,7 +80,7 @@ def verify(
             markup=False,
             soft_wrap=True,
         )
-        parity = prove(graph, network, clips, names, onnx, report)
+        parity = prove(graph, network, clips, names, path, report)
     fake = parity.fake
     assert fake is not None
     rows = [
@@ -80,7 +96,7 @@ def verify(
         ("runtime", "differing codes", "largest difference", "share", "first layer that differs"),
         rows,
     )
-    write_json(json_file, parity.to_dict())
+    write_json(json_file, parity.to_dict() | ({} if signed is None else signed.to_dict()))
     if fake.mismatches > parity.codes / 1000:
         notes.print(f"Simulation in float32 differs in {fake.mismatches} codes, more than 1 in 1,000.")
     if not parity.holds:
@@ -88,6 +104,17 @@ def verify(
         bad += ["fake in float64"] if fake.mismatches_float64 else []
         raise ParityError(f"Not equal: {', '.join(bad)}.")
     console.print("Every runtime gives the integers of the simulated-quantization model: 0 differing codes.")
+
+
+def _signed(path: Path, key: Path | None) -> SignedBy | None:
+    """Who signed ``path``, which is said; ParityError unless it was the owner of ``key``, if there is one."""
+    if key is None:
+        return None
+    from qgait.signing.check import check_signature
+
+    signed = check_signature(path, key)
+    console.print(str(signed), markup=False, soft_wrap=True)
+    return signed
 
 
 def _fake_row(label: str, mismatches: int, fake: FakeResult, codes: int) -> tuple[object, ...]:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from qgait.compiler.assembly import Assembly, assemble
 from qgait.compiler.device import c_source
 from qgait.compiler.glue.calls import plain
-from qgait.compiler.link import Linker
+from qgait.compiler.link import CRYPTOGRAPHY, FOREIGN_PARTS, Linker
 from qgait.compiler.manifest import manifest
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.bundle_manifest import MANIFEST, read_manifest, sign
+from qgait.runtime.bundle_manifest import read_manifest, refuse_strangers, sign
 from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names, names_for
 from qgait.runtime.reference import Reference
 from qgait.targets import fit
@@ -31,7 +31,7 @@ from qgait.targets.processors import Target
 from qgait.version import __version__
 
 Clips = Sequence[NDArray[np.uint8]]
-HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c")
+HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c", "signature.c", CRYPTOGRAPHY)
 STEPS = 4  # lowered, compiled, linked, self-test written
 
 
@@ -106,7 +106,10 @@ def write_assembly(
         say()
         _write_selftest(program.graph, clips, folder / "selftest")
         say()
-        sign(folder, manifest(assembly, flash, [len(clip) for clip in clips]) | beside)
+        described = manifest(assembly, flash, [len(clip) for clip in clips])
+        if harness:
+            described["provenance"]["program"] = f"with {FOREIGN_PARTS[program.target.bare_metal]}"
+        sign(folder, described | beside)
     return Bundle.open(out)
 
 
@@ -149,18 +152,13 @@ def check_replaceable(out: Path) -> None:
     refuse = QgaitError(f"{out} exists and is not a bundle.", "choose another `out`, or remove it yourself.")
     if not out.is_dir() or out.is_symlink():
         raise refuse
-    inside = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
-    if not inside:
+    if all(file.is_dir() for file in out.rglob("*")):
         return
     try:
-        known = {MANIFEST, *read_manifest(out)["files"]}
+        manifest = read_manifest(out)
     except QgaitError:
         raise refuse from None
-    if inside - known:
-        raise QgaitError(
-            f"The bundle {out} also holds {sorted(inside - known)[0]}, which qgait did not write.",
-            "choose another `out`, or move that file away.",
-        )
+    refuse_strangers(out, manifest, "choose another `out`, or move that file away.")
 
 
 @contextmanager

@@ -21,11 +21,16 @@ from qgait.targets.processors import Target, microcontroller
 from qgait.targets.qemu_machines import linker_script
 
 STAND_IN = "gait_npu_stand_in"
+CRYPTOGRAPHY = "ed25519.zig"  # of device/, among the sources of a program that checks signatures
 # -g0: line tables would name folders of the machine that compiles, and the sources that they tell of are in no bundle
 C_FLAGS = ("-std=gnu23", "-O2", "-g0", "-fno-sanitize=all", "-fno-stack-protector", "-fvisibility=hidden")
 LINUX_FLAGS = ("-fPIC",)
 # every function and constant in a section of its own, which a firmware can place; nothing that an unwinder would need
 BARE_FLAGS = ("-fno-pic", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables")
+
+_compiled_cryptography: dict[tuple[str, ...], bytes] = {}
+# what programs are linked with besides this package; `versions` in the manifest has that of ziglang
+FOREIGN_PARTS = {False: "musl, compiler-rt and std.crypto of ziglang", True: "compiler-rt and std.crypto of ziglang"}
 
 NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 
@@ -79,12 +84,15 @@ class Linker:
         It has the C library, or without an operating system start-up code and the memory of QEMU's machine.
         """
         archive = library / self.names.archive
-        files = [self.work / self._source(name) for name in sources]
+        files = [self.work / self._source(name) for name in sources if name != CRYPTOGRAPHY]
+        objects = [archive]
+        if CRYPTOGRAPHY in sources:
+            objects.append(self._cryptography())
         if self.target.bare_metal:
-            self.bare_program(files, [archive], library, out)
+            self.bare_program(files, objects, library, out)
             return
         files.append(self.work / self._source("system_posix.c"))
-        self._link(out, "-static", *self.flags, f"-I{library.absolute()}", f"-I{DEVICE}", *files, archive)
+        self._link(out, "-static", *self.flags, f"-I{library.absolute()}", f"-I{DEVICE}", *files, *objects)
         out.chmod(0o755)
 
     def bare_program(self, sources: Sequence[Path], objects: Sequence[Path], headers: Path, out: Path) -> None:
@@ -95,7 +103,7 @@ class Linker:
         compiled = [self._compile(file, f"-I{headers.absolute()}") for file in files]
         memory = self._compile(self._source("memory.c"), "-fno-builtin")
         # nothing is paged in here, so the file needs no gaps
-        flags = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,-z,max-page-size=64"]
+        flags = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,-z,max-page-size=64", "-Wl,--gc-sections"]
         self._link(out, *flags, *compiled, *objects, memory)
 
     def _objects(self) -> list[Path]:
@@ -109,6 +117,22 @@ class Linker:
     def _compile(self, source: str | Path, *flags: str) -> Path:
         out = self.work / f"{Path(source).stem}.o"
         self._zig("cc", *self.target.zig_flags, *self.flags, f"-I{DEVICE}", *flags, "-c", source, "-o", out)
+        return out
+
+    def _cryptography(self) -> Path:
+        """Zig's Ed25519 and SHA-256 for this processor; where nothing else brings them, with 64-bit shifts.
+
+        Every network has the same, so a process compiles it once.
+        """
+        out = self.work / "cryptography.o"
+        if self.target.zig_flags in _compiled_cryptography:
+            out.write_bytes(_compiled_cryptography[self.target.zig_flags])
+            return out
+        bare = self.target.bare_metal
+        flags = ["-fno-PIC", "-fcompiler-rt", "-ffunction-sections", "-fdata-sections"] if bare else ["-fPIC"]
+        small = ["-OReleaseSmall", "-fstrip", "-fno-unwind-tables", "-fsingle-threaded"]
+        self._zig("build-obj", *self.target.zig_flags, *small, *flags, DEVICE / CRYPTOGRAPHY, f"-femit-bin={out.name}")
+        _compiled_cryptography[self.target.zig_flags] = out.read_bytes()
         return out
 
     def _link(self, out: Path, *arguments: str | Path) -> None:

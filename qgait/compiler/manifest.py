@@ -62,6 +62,7 @@ def manifest(assembly: Assembly, flash: int, selftest_frames: list[int]) -> dict
         "notes": list(program.notes),
         "selftest": {"frames": selftest_frames},
         "metadata": {},
+        "provenance": dict(sorted(graph.provenance.items())),
         "versions": {
             "qgait": __version__,
             **{name: importlib.metadata.version(name) for name in ("apache-tvm", "ziglang", "numpy")},

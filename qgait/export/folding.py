@@ -61,6 +61,7 @@ def fold(network: SimulatedNetwork) -> Graph:
         tensors,
         tuple(ops),
         min_frames=min_frames(network.layers),
+        provenance=dict(network.provenance),
     )
     return share_windows(graph)
 

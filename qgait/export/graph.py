@@ -15,12 +15,13 @@ it, and those outside the clip are missing. Operators with several inputs join v
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from qgait.export.operators import Op, Tensor
 from qgait.export.schedule import Schedule, schedule_of
 from qgait.export.timing import Series, series_of
+from qgait.provenance import Provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,8 @@ class Graph:
 
     ``input`` is [H, W, 1] with scale 1/255 and zero point -128: a code is the pixel minus 128.
     ``output`` names the [P, C] embedding; its tensor's scale holds one float32 a part.
-    ``model`` is the backbone's name, ``bits`` the recipe ("w8a8"), both for people and file metadata.
+    ``model`` is the backbone's name, ``bits`` the recipe ("w8a8"), both for people and file metadata, and so is
+    ``provenance``, what the graph was made from: two graphs that compute the same may differ in it.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Graph:
     tensors: dict[str, Tensor]
     ops: tuple[Op, ...]
     min_frames: int = 1
+    provenance: Provenance = field(default_factory=dict)
 
     def frame_ops(self) -> Iterator[Op]:
         """The operators that run once per frame, frame maxima included."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +28,7 @@ class Backbone(nn.Module):
     variants: ClassVar[tuple[dict[str, Any], ...]] = ({},)  # the published networks, as arguments of the constructor
     min_frames = 1  # shorter clips are repeated end to end
     classifier: str | None = None  # the child that gives the logits of training: BNNecks or Head1
+    provenance: Mapping[str, str] = MappingProxyType({})  # where its weights are from, if checkpoint.load read them
     embedding_shape: tuple[int, int]  # shape of an embedding (P, C), where there is a classifier
 
     @classmethod

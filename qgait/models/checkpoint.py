@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from qgait import provenance
 from qgait.errors import QgaitError
 from qgait.files import replace_file
 from qgait.models.backbone import CLASSIFIERS, Backbone
@@ -54,6 +55,7 @@ def load(path: str | Path, model_name: str | None = None, classifier: bool = Fal
     check_names(path, name, state, model.state_dict())
     _check_values(path, state)
     model.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    model.provenance = {"checkpoint": provenance.of_file(path)}
     return model.eval()
 
 

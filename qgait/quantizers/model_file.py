@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from qgait import provenance
 from qgait.errors import QgaitError
 from qgait.files import replace_file
 from qgait.models.layers import Layer
@@ -50,6 +51,7 @@ def save(network: SimulatedNetwork, path: Path) -> None:
         "grids": {name: asdict(grid) for name, grid in network.grids.items()},
         "weight_bits": network.weight_bits,
         "trained": network.trained,
+        "provenance": {key: value for key, value in network.provenance.items() if key != "model"},
     }
     data = serialize(
         {name: value.detach().float().contiguous().cpu() for name, value in tensors.items()},
@@ -78,9 +80,11 @@ def load(path: Path) -> SimulatedNetwork:
             f"{path} is a safetensors file but not a quantized qgait model.", "run `qgait calibrate` on it first."
         )
     try:
-        return _rebuild(json.loads(metadata["qgait"]), tensors, path)
+        network = _rebuild(json.loads(metadata["qgait"]), tensors, path)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise QgaitError(f"{path} is damaged: {error!r}.", "write it again with `qgait calibrate`.") from error
+    network.provenance["model"] = provenance.of_file(path)
+    return network
 
 
 def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> SimulatedNetwork:
@@ -119,4 +123,5 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, torch.Tensor], path
         for layer in weight_layers(layers):
             network.biases[parameter_key(layer.name)].copy_(tensors[f"bias:{layer.name}"])
     network.trained = bool(description.get("trained", False))
+    network.provenance = provenance.known(description.get("provenance"))
     return network.eval()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from qgait.fixedpoint import MAX_ACCUMULATOR, add_factors
 from qgait.models.layers import INPUT, Layer, activate, shapes
+from qgait.provenance import Provenance
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import INPUT_GRID, INPUT_STEP, Grid, Recipe, weight_limit
 from qgait.quantizers.integer_arithmetic import IntegerArithmetic
@@ -38,7 +39,8 @@ class SimulatedNetwork(nn.Module):
     convolution, [P, O] of a part_linear; ``steps[tensor]``: scalar, or [P] for parts. What several layers share is
     there once, under the name of the first: ``owners`` for steps, ``weight_owner`` for weights.
     ``grids[tensor]`` and ``weight_bits[name]`` are fixed. ``surrogates`` shape gradients and nothing else;
-    ``trained`` says that the weights were trained on these grids and are no longer those of the float network.
+    ``trained`` says that the weights were trained on these grids and are no longer those of the float network,
+    ``provenance`` what it was made from.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class SimulatedNetwork(nn.Module):
         self.model, self.recipe, self.layers, self.frame_size = model, recipe, layers, frame_size
         self.grids, self.weight_bits = grids, weight_bits
         self.surrogates, self.trained = Surrogates(), False
+        self.provenance: Provenance = {}
         self.shapes = shapes(layers, frame_size)
         self.owners = StepOwners(layers, self.shapes)
         self._by_name = {layer.name: layer for layer in layers}

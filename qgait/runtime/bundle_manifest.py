@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qgait.errors import QgaitError
+from qgait.signing.contents import SIGNATURE
 
 FORMAT, VERSION = "qgait-bundle", 3
 MANIFEST = "manifest.json"
@@ -22,7 +23,9 @@ def file_sha256(file: Path) -> str:
 
 def sign(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Writes manifest.json with the sha256 and size of every other file in ``folder`` and of the manifest itself."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / MANIFEST)
+    files = sorted(
+        file for file in folder.rglob("*") if file.is_file() and file not in (folder / MANIFEST, folder / SIGNATURE)
+    )
     listed = {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in files
@@ -61,6 +64,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest.get("files"), dict) or not all(map(_inside, manifest["files"])):
         raise QgaitError(f"{MANIFEST} in the bundle {folder} lists files outside the bundle.", AGAIN)
     return manifest
+
+
+def refuse_strangers(folder: Path, manifest: dict[str, Any], fix: str) -> None:
+    """QgaitError with ``fix`` when there is a file in ``folder`` that is not of the bundle."""
+    inside = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
+    strangers = inside - {MANIFEST, SIGNATURE, *manifest["files"]}
+    if strangers:
+        raise QgaitError(f"The bundle {folder} also holds {min(strangers)}, which qgait did not write.", fix)
 
 
 def _inside(name: str) -> bool:

@@ -55,6 +55,7 @@ def train(
         if resume:
             run.restore(task.restore())
         run.go()
+    model.provenance = {}  # its weights are no longer those of a file
     model.eval()
     return run.losses
 

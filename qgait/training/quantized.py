@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qgait import provenance
 from qgait.calibration.calibrate import calibrate, some_frames
 from qgait.data import opengait
 from qgait.data.selection import load_clips, spread
@@ -99,6 +100,7 @@ def train_quantized(
         run.go()
     network = student.network
     network.surrogates, network.trained = Surrogates(), True
+    network.provenance = {**model.provenance, "made_by": provenance.THIS, "method": "training"}
     after = _correlation(network, teacher, examples, here)
 
     def finish() -> SimulatedNetwork:

@@ -1,14 +1,17 @@
 /* gait-run: checks, measures and uses the library on the machine that it runs on.
- * Exit codes: 0 fine, 1 the self-test failed, 2 wrong use or bad input. */
+ * Exit codes: 0 fine, 1 the self-test or the signature failed, 2 wrong use or bad input. */
 #include "clip_stream.h"
 #include "gait.h"
 #include "selftest.h"
+#include "signature.h"
 #include "system.h"
 
 static const char usage[] =
     "gait-run for " GAIT_MODEL " " GAIT_BITS ", target " GAIT_TARGET "\n"
     "  gait-run selftest [DIR]                        runs the clips in DIR (default: selftest beside gait-run) and\n"
     "                                                 compares every code; exit code 1 when one differs\n"
+    "  gait-run selftest --key PUBLIC.pem             before that, checks who signed the files around gait-run;\n"
+    "                                                 exit code 1 unless it was this key and all are unchanged\n"
     "  gait-run bench [--frames N] [--runs N] [--json]  self-test, then the time of a frame and of an embedding\n"
     "  gait-run embed [CLIPS CODES]                   embeddings of clips, in the format of docs/targets.md, from\n"
     "                                                 standard input to standard output, or between two files\n"
@@ -62,8 +65,10 @@ int main(int argc, char **argv)
         return argc > 1 ? 0 : 2;
     }
     if (is(command, "selftest")) {
-        if (argc > 3)
-            refuse("selftest takes one folder.");
+        if (argc == 4 && is(argv[2], "--key"))
+            return check_signature(argv[3]) != 0 ? 1 : selftest(selftest_folder(), 0);
+        if (argc > 3 || (argc == 3 && is(argv[2], "--key")))
+            refuse("selftest takes one folder, or --key and the file of a public key.");
         return selftest(argc == 3 ? argv[2] : selftest_folder(), 0);
     }
     if (is(command, "bench")) {

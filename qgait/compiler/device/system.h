@@ -22,8 +22,15 @@ size_t read_file(int file, void *bytes, size_t size);
 void rewind_file(int file);
 void close_file(int file);
 
+/* The folder that this program lies in. */
+const char *bundle_folder(void);
+
 /* The folder of the self-test that belongs to this program. */
 const char *selftest_folder(void);
+
+/* Calls `seen` for everything in `folder` that is no folder, with its path from there and whether it is a regular file,
+ * until one answers other than 0, and returns that. Without an operating system folders cannot be listed: 0. */
+int each_file(const char *folder, int (*seen)(const char *name, int regular));
 
 /* Where `take` reads and `put` writes: files, or standard input and output where both are NULL. */
 void open_streams(const char *input, const char *output);

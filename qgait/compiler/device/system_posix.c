@@ -1,5 +1,7 @@
+#define _GNU_SOURCE /* nftw */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -7,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,14 +62,39 @@ void close_file(int file)
     close(file);
 }
 
+const char *bundle_folder(void)
+{
+    static char program[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", program, PATH_MAX - 16);
+    if (length < 0)
+        refuse("the folder of gait-run is not known: name the selftest folder.");
+    program[length] = '\0';
+    return dirname(program);
+}
+
 const char *selftest_folder(void)
 {
     static char folder[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 16);
-    if (length < 0)
-        refuse("the folder of gait-run is not known: name the selftest folder.");
-    folder[length] = '\0';
-    return strcat(dirname(folder), "/selftest");
+    return strcat(strcpy(folder, bundle_folder()), "/selftest");
+}
+
+static int (*tell)(const char *name, int regular);
+static size_t folder_length;
+
+static int entry(const char *path, const struct stat *facts, int kind, struct FTW *where)
+{
+    (void)where;
+    return kind == FTW_D ? 0 : tell(path + folder_length + 1, kind == FTW_F && S_ISREG(facts->st_mode));
+}
+
+int each_file(const char *folder, int (*seen)(const char *name, int regular))
+{
+    tell = seen;
+    folder_length = strlen(folder);
+    int answer = nftw(folder, entry, 16, FTW_PHYS);
+    if (answer < 0)
+        refuse("%s cannot be listed: %s.", folder, strerror(errno));
+    return answer;
 }
 
 void open_streams(const char *input, const char *output)

@@ -4,6 +4,7 @@
 ``qgait.model``, ``qgait.bits``   for people
 ``qgait.input``      the input contract        ``qgait.embedding``  layout and scale of the embedding
 ``qgait.cut``        the layers that run once a frame, and those that run once an embedding
+``qgait.provenance`` what the file was made from (``qgait.provenance``)
 ``qgait.graph``      the integer graph: tensors, operators, and the initialisers that hold their arrays
 ``qgait.digest``     sha256 of everything else in the file
 
@@ -24,10 +25,12 @@ from qgait.export.graph import Graph
 from qgait.export.onnx.arrays import arrays_of
 from qgait.export.onnx.names import EMBEDDING, FRAMES, INPUT, initializer_name, value_name
 from qgait.export.operators import Op, Tensor
+from qgait.provenance import THIS
 
 FORMAT = 3  # 1 had no windows over frames, 2 summed powers in int32
 FORMAT_KEY = "qgait.format"
 GRAPH_KEY = "qgait.graph"
+PROVENANCE_KEY = "qgait.provenance"
 DIGEST_KEY = "qgait.digest"
 
 
@@ -51,6 +54,7 @@ def metadata_of(graph: Graph) -> dict[str, str]:
         "scale": scale_to_json(embedding.scale),
     }
     cut = {"frame": [op.name for op in graph.frame_ops()], "clip": [op.name for op in graph.clip_ops()]}
+    made = {key: value for key, value in graph.provenance.items() if key != "onnx"} | {"exported_by": THIS}
     return {
         FORMAT_KEY: str(FORMAT),
         "qgait.model": graph.model,
@@ -58,6 +62,7 @@ def metadata_of(graph: Graph) -> dict[str, str]:
         "qgait.input": json.dumps(contract),
         "qgait.embedding": json.dumps(layout),
         "qgait.cut": json.dumps(cut),
+        PROVENANCE_KEY: json.dumps(made, sort_keys=True),
         GRAPH_KEY: json.dumps(_graph_to_json(graph)),
     }
 

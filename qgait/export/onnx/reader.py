@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,20 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from qgait import provenance
 from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
 from qgait.export.graph import Graph
 from qgait.export.onnx.arrays import from_onnx_arrays
-from qgait.export.onnx.metadata import DIGEST_KEY, FORMAT, FORMAT_KEY, GRAPH_KEY, digest_of, scale_from_json
+from qgait.export.onnx.metadata import (
+    DIGEST_KEY,
+    FORMAT,
+    FORMAT_KEY,
+    GRAPH_KEY,
+    PROVENANCE_KEY,
+    digest_of,
+    scale_from_json,
+)
 from qgait.export.onnx.operators import ONNX
 from qgait.export.operators import OPERATORS, Op, Tensor
 
@@ -30,7 +40,8 @@ def read(path: Path) -> Graph:
     Raises QgaitError when the file is missing, truncated, not ONNX, not written by qgait, of a newer format, altered
     after its export, or when the graph breaks an invariant.
     """
-    return from_onnx(load(path), path)
+    graph = from_onnx(load(path), path)
+    return replace(graph, provenance=graph.provenance | {"onnx": provenance.of_file(path)})
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -59,10 +70,11 @@ def from_onnx(model: onnx.ModelProto, path: Path) -> Graph:
     arrays = {initializer.name: initializer for initializer in model.graph.initializer}
     try:
         graph = _graph(json.loads(metadata[GRAPH_KEY]), arrays)
+        made = provenance.known(json.loads(metadata.get(PROVENANCE_KEY, "{}")))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise QgaitError(f"The graph described in {path} is incomplete ({error!r}).", EXPORT_AGAIN) from error
     check_graph(graph)
-    return graph
+    return replace(graph, provenance=made)
 
 
 def _verify(model: onnx.ModelProto, path: Path) -> None:

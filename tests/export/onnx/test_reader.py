@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from example_graphs import tiny_graph
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from qgait.errors import QgaitError
@@ -159,7 +160,15 @@ def test_random_byte_damage_is_refused(exported: Path) -> None:
         damaged = bytearray(content)
         damaged[position] ^= 1 << int(rng.integers(0, 8))
         exported.write_bytes(damaged)
-        refusal(exported)
+        if not same_message(damaged, content):  # protobuf drops bits beyond the 64th of a number
+            refusal(exported)
+
+
+def same_message(one: bytes | bytearray, other: bytes) -> bool:
+    try:
+        return bool(onnx.load_model_from_string(bytes(one)) == onnx.load_model_from_string(other))
+    except DecodeError:
+        return False
 
 
 def test_saving_the_model_again_unchanged_is_fine(exported: Path) -> None:
