@@ -67,13 +67,19 @@ def check(plain: object, schema: type[T], subject: str, fix: str) -> T:
     raise QgaitError(f"{subject}: {_clause(complaint, path.rstrip('`'))}.", fix)
 
 
-def closed(kind: type, whole: Any = Count, leave_out: Container[str] = (), **config: Any) -> Any:
+def closed(
+    kind: type,
+    whole: Any = Count,
+    leave_out: Container[str] = (),
+    more: Sequence[tuple[str, Any]] = (),
+    **config: Any,
+) -> Any:
     """A Struct with the fields of the dataclass ``kind`` and no others: bounded texts, lists and ``whole`` numbers.
 
-    ``config`` goes to msgspec: ``tag`` and ``tag_field`` of a member of a union, for example.
+    Fields may be left out or be ``more``. ``config`` goes to msgspec: ``tag`` and ``tag_field`` of a union's member.
     """
     hints = get_type_hints(kind)
-    declared: list[Any] = []
+    declared: list[Any] = [*more]
     for entry in fields(kind):
         if entry.name not in leave_out:
             hint = _bounded(hints[entry.name], whole)
@@ -189,22 +195,29 @@ def _named(plain: Any, schema: Any, message: str, path: str) -> str:
     """``path`` with keys in place of its "[...]": a wrong entry is what is still wrong without all the others."""
     while "[...]" in path:
         before = path[: path.index("[...]")]
-        *outer, last = re.findall(r"[^.\[\]]+", before.removeprefix("key in ").removeprefix("$"))
-        holder = plain
-        for step in outer:
-            holder = holder[int(step) if isinstance(holder, list) else step]
-        last = int(last) if isinstance(holder, list) else last
-        entries = holder[last]
+        steps = re.findall(r"[^.\[\]]+", before.removeprefix("key in ").removeprefix("$"))
+        entries = plain
+        for step in steps:
+            entries = entries[int(step) if isinstance(entries, list) else step]
         keys = list(entries)
         while len(keys) > 1:
             half = keys[: len(keys) // 2]
-            holder[last] = {key: entries[key] for key in half}
-            keys = half if _complains(plain, schema, message) else keys[len(half) :]
-        holder[last] = entries
+            fewer = _replaced(plain, steps, {key: entries[key] for key in half})
+            keys = half if _complains(fewer, schema, message) else keys[len(half) :]
         path = f"{before}.{short(keys[0], 60).replace('[...]', '')}{path[len(before) + len('[...]') :]}"
         if re.search(r"[.\[\]`]", keys[0]):  # not a place that could be looked up again
             break
     return path
+
+
+def _replaced(plain: Any, steps: Sequence[str], value: object) -> Any:
+    """A copy of ``plain`` with another ``value`` at the place that ``steps`` lead to."""
+    if not steps:
+        return value
+    step = int(steps[0]) if isinstance(plain, list) else steps[0]
+    copy = plain.copy()
+    copy[step] = _replaced(plain[step], steps[1:], value)
+    return copy
 
 
 def _complains(plain: object, schema: Any, message: str) -> bool:

@@ -5,6 +5,7 @@
 ``qgait.input``      the input contract        ``qgait.embedding``  layout and scale of the embedding
 ``qgait.cut``        the layers that run once a frame, and those that run once an embedding
 ``qgait.graph``      the integer graph: tensors, operators, and the initialisers that hold their arrays
+``qgait.provenance`` where the file is from: an object of texts, which may be absent
 ``qgait.digest``     sha256 of everything else in the file
 
 Floats are written as hexadecimal literals, which are exact.
@@ -29,6 +30,9 @@ FORMAT = 3  # 1 had no windows over frames, 2 summed powers in int32
 FORMAT_KEY = "qgait.format"
 GRAPH_KEY = "qgait.graph"
 DIGEST_KEY = "qgait.digest"
+PROVENANCE_KEY = "qgait.provenance"
+TEXT_KEYS = ("qgait.model", "qgait.bits")
+JSON_KEYS = ("qgait.input", "qgait.embedding", "qgait.cut")
 
 
 def metadata_of(graph: Graph) -> dict[str, str]:
@@ -88,10 +92,10 @@ def scale_to_json(scale: NDArray[np.float32]) -> str | list[str]:
 
 
 def scale_from_json(text: str | list[str]) -> NDArray[np.float32]:
-    """The inverse of ``scale_to_json``."""
-    if isinstance(text, str):
-        return np.asarray(float.fromhex(text), np.float32)
-    return np.array([float.fromhex(value) for value in text], np.float32)
+    """The inverse of ``scale_to_json``; infinity for what is beyond float32."""
+    values = float.fromhex(text) if isinstance(text, str) else [float.fromhex(value) for value in text]
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float64).astype(np.float32)
 
 
 def _graph_to_json(graph: Graph) -> dict[str, object]:
