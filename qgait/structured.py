@@ -156,6 +156,9 @@ _WORDS = {
     "null": "null",
     "array": "a list",
     "object": "an object",
+    "NoneType": "null",  # tags of unions are complained of in Python's words
+    "list": "a list",
+    "dict": "an object",
 }
 
 

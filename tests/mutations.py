@@ -168,7 +168,7 @@ CHANGES: tuple[tuple[str, Callable[[Any, Any, Random], None]], ...] = (
 
 
 def _deep(text: str, rng: Random) -> tuple[str, str]:
-    place = text.rindex(":") + 1
+    place = text.rfind(":") + 1
     opening, closing = rng.choice((("[", "]"), ('{"a":', "}")))
     return "nested", f"{text[:place]}{opening * DEEP}1{closing * DEEP}}}"
 

@@ -32,7 +32,8 @@ class OnnxRuntime:
     ``path`` is a file that ``qgait export`` wrote; ``level`` is one of "disabled", "basic", "extended", "all", ONNX
     Runtime's graph optimization levels; ``threads`` = 0 leaves their number to ONNX Runtime.
 
-    Raises QgaitError when onnxruntime is missing or too old, or when the file is not an unaltered export.
+    Raises QgaitError when onnxruntime is missing or too old, when the file is not an unaltered export, or when its
+    nodes are not those of the graph that it describes.
     """
 
     name = "ort"
@@ -40,7 +41,7 @@ class OnnxRuntime:
     def __init__(self, path: Path, level: str = "all", threads: int = 0) -> None:
         probe()
         from qgait.export.onnx import reader as onnx_reader
-        from qgait.export.onnx.check import check_onnx
+        from qgait.export.onnx.own_nodes import require_own_nodes
 
         if level not in OPTIMIZATION_LEVELS:
             raise QgaitError(
@@ -48,7 +49,7 @@ class OnnxRuntime:
             )
         self._model = onnx_reader.load(path)
         self.graph: Graph = onnx_reader.from_onnx(self._model, path)
-        check_onnx(self._model)
+        require_own_nodes(self._model, self.graph, path)
         self._path, self._level, self._threads = path, level, threads
         self._session = self._started(self._model)
 
@@ -153,7 +154,7 @@ def _session(model: bytes, level: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     # threads that wait by spinning take a small machine from everybody else: 10 ms a frame instead of 6 when it is busy
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # errors are raised, too
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
