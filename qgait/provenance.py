@@ -32,6 +32,11 @@ def of_file(path: Path) -> str:
     return f"sha256:{file_sha256(path, LIMIT, 'give the file itself.')}"
 
 
+def of_content(content: bytes) -> str:
+    """A file by what was read from it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
 def of_clips(clips: Iterable[NDArray[np.uint8]]) -> str:
     """Silhouettes uint8 [frames, H, W], in their order."""
     digest = hashlib.sha256()
@@ -39,9 +44,3 @@ def of_clips(clips: Iterable[NDArray[np.uint8]]) -> str:
         digest.update(f"{clip.shape}".encode())
         digest.update(clip.tobytes())
     return f"sha256:{digest.hexdigest()}"
-
-
-def known(entry: object) -> Provenance:
-    """What a file says of itself; nothing where an older qgait wrote it."""
-    pairs = entry.items() if isinstance(entry, dict) else ()
-    return {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, str)}

@@ -19,16 +19,17 @@ from qgait.models.layers import Layer, activate, shapes
 from qgait.models.series import WINDOWS
 from qgait.progress import Progress, untold
 from qgait.quantizers import traversal
+from qgait.quantizers.deployable import widen_weight_steps
 from qgait.quantizers.float_arithmetic import FloatArithmetic
 from qgait.quantizers.grid import Grid, Recipe
-from qgait.quantizers.parameters import parameter_key, weight_layers, weight_owner
+from qgait.quantizers.parameters import weight_layers
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.step_owners import StepOwners
 
 Clip = NDArray[np.uint8]
 FRAMES = 12  # of every clip
 CORRECTION_CLIPS = 24
-LARGEST_BIAS = 2**26  # in steps of the accumulator, a quarter of what the integer rule holds
+LARGEST_VALUE = 1e18  # squares, of which distances are made, fit into float32
 
 
 def calibrate(
@@ -51,6 +52,7 @@ def calibrate(
             f"Calibration needs at least 2 clips and got {len(clips)}.", "give a data set with more clips."
         )
     tell = progress or untold
+    _require_finite_weights(layers)
     frames = torch.from_numpy(np.stack([some_frames(layers, clip) for clip in clips]))
     height, width = (int(length) for length in frames.shape[2:])
     owners = StepOwners(layers, shapes(layers, (height, width)))
@@ -66,9 +68,11 @@ def calibrate(
     }
     every = {name: grids[owner] for name, owner in owners.of.items()}
     network = SimulatedNetwork(model, recipe, layers, (height, width), widths, w_steps, every, steps)
-    _hold_biases(network)
+    widen_weight_steps(network)
     tell("correcting biases", 0, 1)
     correct_biases(network, frames[:CORRECTION_CLIPS], means)
+    widen_weight_steps(network)
+    _require_finite_numbers(network)
     tell("correcting biases", 1, 1)
     reports = [
         TensorReport(
@@ -83,15 +87,34 @@ def calibrate(
     return network, CalibrationReport(len(clips), FRAMES, method, reports)
 
 
-def _hold_biases(network: SimulatedNetwork) -> None:
-    """Weight steps so large that a bias fits into the accumulator: an input that is all but zero has a tiny step."""
-    with torch.no_grad():
-        for layer in network.layers:
-            if layer.weight is not None:
-                key = parameter_key(weight_owner(layer))
-                step = network.accumulator_step(layer) / network.weight_steps[key].double()
-                least = network.biases[key].double().abs() / (step * LARGEST_BIAS)
-                network.weight_steps[key].copy_(torch.maximum(network.weight_steps[key], least.float()))
+def _require_finite_weights(layers: list[Layer]) -> None:
+    for layer in layers:
+        for what, value in (("weight", layer.weight), ("bias", layer.bias)):
+            if value is not None and not torch.isfinite(value.float()).all():
+                raise QgaitError(
+                    f"The {what} of {layer.name}, with batch norm folded in, has NaN or infinity in float32.",
+                    "look at its weights and at the variance of its batch norm; take an earlier checkpoint.",
+                )
+
+
+def _require_moderate_value(layers: list[Layer], name: str, value: Tensor) -> None:
+    if not (value.abs() <= LARGEST_VALUE).all():
+        largest = {layer.name: float(layer.weight.abs().max()) for layer in layers if layer.weight is not None}
+        worst = max(largest, key=largest.__getitem__)
+        raise QgaitError(
+            f"{name.removesuffix('.pre')} overflows float32: the largest weight is {largest[worst]:.3g}, in {worst}.",
+            "training diverged before the checkpoint was saved; take an earlier one.",
+        )
+
+
+def _require_finite_numbers(network: SimulatedNetwork) -> None:
+    """Sums and squares of values that are finite may not be."""
+    for name, value in network.named_parameters():
+        if not torch.isfinite(value).all():
+            raise QgaitError(
+                f"Calibration finds NaN or infinity for {name.replace('/', '.')}: the float network's values are huge.",
+                "training diverged before the checkpoint was saved; take an earlier one.",
+            )
 
 
 def some_frames(layers: list[Layer], clip: Clip) -> Clip:
@@ -135,6 +158,8 @@ def _observe(
                 if name.endswith(".pre") and turn and index < CORRECTION_CLIPS:
                     mean = value.mean((0, 2, 3)) if value.ndim == 4 else value.mean(0)
                     sums[name[:-4]] = sums.get(name[:-4], torch.zeros(())) + mean.double()
+                if not turn:
+                    _require_moderate_value(layers, name, value)
                 if name in owners.of:
                     rows = _rows(value, name in of_parts)
                     observer = observers.setdefault(owners.of[name], Observer(len(rows)))

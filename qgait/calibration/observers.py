@@ -19,6 +19,7 @@ Function = Callable[[Floats], Floats]
 BINS = 2048
 METHODS = ("mse", "percentile", "minmax")
 PERCENTILE = 99.99
+NOTHING = 1e-6  # what does not leave the range up to here has none
 SHARES = (0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of the codes that may lie below zero
 CANDIDATES = np.geomspace(0.08, 1.0, 64)  # step sizes tried, as a share of the step that clips nothing
 
@@ -28,7 +29,7 @@ class Observer:
 
     def __init__(self, rows: int) -> None:
         self.low = np.zeros(rows)
-        self.high = np.full(rows, 1e-6)
+        self.high = np.full(rows, NOTHING)
         self.counts = np.zeros((2, rows, BINS))
         self.sums = np.zeros((2, rows, BINS))
 
@@ -55,6 +56,10 @@ class Observer:
         filled = counts > 0
         return sums[filled] / counts[filled], counts[filled]
 
+    def is_flat(self, row: int) -> bool:
+        """Whether nothing was seen in a row but zeros."""
+        return bool(self.low[row] > -NOTHING and self.high[row] <= NOTHING)
+
     def clipped(self, grid: Grid, steps: Floats) -> float:
         """The share of values outside the grid."""
         outside = total = 0.0
@@ -67,9 +72,14 @@ class Observer:
 
 
 def _steps(observer: Observer, grid: Grid, method: str, function: Function, half: int | None) -> tuple[Floats, float]:
-    """The step of every row and the summed squared error of them all."""
-    steps, error = [], 0.0
-    for row in range(len(observer.low)):
+    """The step of every row and the summed squared error of them all.
+
+    A row of zeros has any step without an error: the widest of the others, or that of a range that ends at 1.
+    """
+    steps, error = np.zeros(len(observer.low)), 0.0
+    for row in range(len(steps)):
+        if observer.is_flat(row):
+            continue
         value, weight = observer.points(row, half)
         low, high = float(observer.low[row]), float(observer.high[row])
         if method == "percentile":
@@ -88,9 +98,10 @@ def _steps(observer: Observer, grid: Grid, method: str, function: Function, half
             integer = np.clip(np.floor(value / step + 0.5), grid.min_integer, grid.max_integer)
             costs[i] = (weight * (function(integer * step) - wanted) ** 2).sum()
         best = int(np.argmin(costs))
-        steps.append(candidates[best])
+        steps[row] = candidates[best]
         error += costs[best] / max(weight.sum(), 1)
-    return np.array(steps), error
+    steps[steps == 0] = steps.max() or 1 / grid.max_integer
+    return steps, error
 
 
 def choose(

@@ -37,6 +37,7 @@ def calibrate(
     json_file: Path | None,
 ) -> None:
     """Choose integer grids for a float network from a few sequences."""
+    from qgait import fold
     from qgait.calibration.from_silhouettes import calibrate_network
     from qgait.models import checkpoint as checkpoints
     from qgait.quantizers import model_file
@@ -45,6 +46,7 @@ def calibrate(
     network = checkpoints.load(checkpoint, model)
     with progress() as report:
         quantized, found = calibrate_network(network, data, bits, first_last, method, sequences, partition, report)
+    fold(quantized)  # what cannot be exported is not worth a file
     model_file.save(quantized, out)
     rows = [(t.tensor, t.bits, f"{t.step:.5g}", f"{t.clipped:.3%}", f"{t.drift:.1%}") for t in found.tensors]
     table(

@@ -12,7 +12,7 @@ from qgait.compiler.assembly import Assembly
 from qgait.compiler.memory_plan import HEADER_BYTES
 from qgait.compiler.npu.call import NpuCall
 from qgait.compiler.tvm.program import Step
-from qgait.runtime.bundle_manifest import FORMAT, VERSION
+from qgait.runtime.manifest_schema import FORMAT, VERSION
 from qgait.version import __version__
 
 

@@ -1,9 +1,10 @@
-"""Invariants of an integer graph. ``check_graph`` names every offence at once and refuses the graph."""
+"""Invariants of an integer graph. ``check_graph`` names the first offences, counts all and refuses the graph."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -11,22 +12,29 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.operator_checks import operator_offences
 from qgait.export.operators import Tensor
+from qgait.structured import listed, short
+
+LARGEST = 2**26  # codes of one tensor
+LONGEST = 2**10  # frames that the shortest clip is repeated to
 
 
 def check_graph(graph: Graph) -> None:
-    """Raises QgaitError with one clause an offence when ``graph`` breaks a rule that runtimes rely on."""
+    """Raises QgaitError with clauses for what offends when ``graph`` breaks a rule that runtimes rely on."""
     offences = list(_structure(graph))
     named = {graph.input, graph.output}.union(*((*op.inputs, op.output) for op in graph.ops))
     if named <= graph.tensors.keys():  # the other rules look tensors up
-        offences += [offence for tensor in graph.tensors.values() for offence in _tensor(tensor)]
-        offences += [offence for op in graph.ops for offence in operator_offences(op, graph.tensors)]
+        wrong = {name: list(_tensor(tensor)) for name, tensor in graph.tensors.items()}
+        offences += [offence for found in wrong.values() for offence in found]
+        for op in graph.ops:
+            if not any(wrong[name] for name in (*op.inputs, op.output)):  # they rely on sound tensors
+                offences += operator_offences(op, graph.tensors)
         offences += list(_ends(graph))
     if not offences:  # windows that are out of range have no times
         offences += list(_time(graph))
     if offences:
         count = f"{len(offences)} rule{'s' if len(offences) > 1 else ''} of the integer graph"
         raise QgaitError(
-            f"The graph of {graph.model!r} breaks {count}: {'; '.join(offences)}.",
+            f"The graph of {short(graph.model, 40)!r} breaks {count}: {listed(offences)}.",
             "calibrate and export the model again; if it is unchanged, report this as a defect.",
         )
 
@@ -49,13 +57,13 @@ def _structure(graph: Graph) -> Iterator[str]:
         if op.output in written:
             yield f"{op.name} writes {op.output} a second time"
         written.add(op.output)
+    if graph.output not in written or not graph.ops:
+        yield f"the output {graph.output} is not written"
     yield from (f"tensor {name} is never written" for name in graph.tensors if name not in written)
     read = {name for op in graph.ops for name in op.inputs}
     unread = sorted(written - read - {graph.output})
     if unread:
         yield f"nothing reads {', '.join(unread)}, and the output is {graph.output}"
-    if graph.output not in written or not graph.ops:
-        yield f"the output {graph.output} is not written"
     if graph.output in read:
         yield f"the output {graph.output} is read by another layer"
     if graph.input not in graph.tensors:
@@ -67,7 +75,7 @@ def _ends(graph: Graph) -> Iterator[str]:
     source, result = graph.tensors[graph.input], graph.tensors[graph.output]
     if len(source.shape) != 3 or source.shape[2] != 1 or not source.per_frame:
         yield f"the input {source.name} is not one [H, W, 1] silhouette a frame"
-    if (source.zero_point, source.lo, source.hi) != (-128, -128, 127) or source.scale != np.float32(1 / 255):
+    if (source.zero_point, source.lo, source.hi) != (-128, -128, 127) or np.any(source.scale != np.float32(1 / 255)):
         yield f"the input {source.name} does not have scale 1/255, zero point -128 and codes -128..127"
     if len(result.shape) != 2 or result.per_frame:
         yield f"the output {result.name} is not one [P, C] embedding a clip"
@@ -76,6 +84,8 @@ def _ends(graph: Graph) -> Iterator[str]:
 def _tensor(tensor: Tensor) -> Iterator[str]:
     if not tensor.shape or min(tensor.shape) < 1 or len(tensor.shape) not in (2, 3):
         yield f"{tensor.name} has shape {list(tensor.shape)}, neither [H, W, C] nor [P, C]"
+    elif prod(tensor.shape) > LARGEST:
+        yield f"{tensor.name} has {prod(tensor.shape):,} codes, more than {LARGEST:,}"
     if not -128 <= tensor.lo <= tensor.zero_point <= tensor.hi <= 127:
         numbers = f"lo {tensor.lo}, zero point {tensor.zero_point}, hi {tensor.hi}"
         yield f"{tensor.name} has {numbers}, which do not rise from -128 to 127"
@@ -92,6 +102,9 @@ def _time(graph: Graph) -> Iterator[str]:
     if graph.min_frames < 1:
         yield f"a clip of {graph.min_frames} frames is not possible"
         return
+    if graph.min_frames > LONGEST:
+        yield f"clips are repeated to {graph.min_frames:,} frames, more than {LONGEST:,}"
+        return
     try:
         found = graph.series
     except ValueError as error:
@@ -100,3 +113,8 @@ def _time(graph: Graph) -> Iterator[str]:
     for name, values in found.items():
         if values.length(graph.min_frames) < 1:
             yield f"{name} has no value in a clip of {graph.min_frames} frames, the fewest that are computed"
+            return
+    try:
+        graph.schedule  # noqa: B018 (says whether there is one)
+    except ValueError as error:
+        yield str(error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.operators import (
     Add,
@@ -43,7 +44,10 @@ if TYPE_CHECKING:
 
 
 def fold(network: SimulatedNetwork) -> Graph:
-    """The integer graph of ``network``; ``qgait.export.checks.check_graph`` says whether it may be exported."""
+    """The integer graph of ``network``; ``qgait.export.checks.check_graph`` says whether it may be exported.
+
+    QgaitError, naming the layer, where a multiplier is beyond the integer rule.
+    """
     from qgait.models.layers import INPUT
     from qgait.models.series import min_frames
 
@@ -138,7 +142,13 @@ def _bias(network: SimulatedNetwork, layer: Layer, zero_point: int, weight_sum: 
 
 def _requant(network: SimulatedNetwork, layer: Layer, shape: tuple[int, ...] | None = None) -> Requant:
     real = _array(network.multiplier(layer)).astype(np.float32)
-    return Requant(*encode_multiplier(real if shape is None else real.reshape(shape)))
+    try:
+        return Requant(*encode_multiplier(real if shape is None else real.reshape(shape)))
+    except ValueError as error:  # which says what the integer rule cannot hold
+        raise QgaitError(
+            f"{layer.name} cannot be rescaled by integers: {error}.",
+            "calibrate again with more clips, or from a checkpoint whose weights are neither huge nor all but zero.",
+        ) from None
 
 
 def _table(network: SimulatedNetwork, layer: Layer, source: str) -> Table:

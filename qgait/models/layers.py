@@ -73,11 +73,12 @@ def shapes(layers: Sequence[Layer], frame: tuple[int, int] = FRAME_SHAPE) -> dic
     """
     sizes: dict[str, tuple[int, ...]] = {INPUT: (1, *frame)}
     for layer in layers:
-        sizes[layer.name] = _shape(layer, [sizes[name] for name in layer.inputs])
+        sizes[layer.name] = shape_of(layer, [sizes[name] for name in layer.inputs])
     return sizes
 
 
-def _shape(layer: Layer, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
+def shape_of(layer: Layer, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of what ``layer`` makes of ``inputs``; raises ValueError as ``shapes`` does."""
     first = inputs[0]
     match layer.kind:
         case "conv":

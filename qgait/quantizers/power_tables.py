@@ -30,5 +30,6 @@ def power_tables(
     unit = LARGEST_SUM // n  # F * largest ** p
     table = np.floor(unit * (x / largest) ** p + 0.5)
     halves = np.maximum(np.arange(result.min_integer + 1, result.max_integer + 1) - 0.5, 0) * step
-    sums = np.ceil(np.minimum(n * unit * (halves / largest) ** p, LARGEST_SUM + 1))
+    with np.errstate(over="ignore"):  # a root that no sum reaches
+        sums = np.ceil(np.minimum(n * unit * (halves / largest) ** p, LARGEST_SUM + 1))
     return table.astype(np.int64), sums.astype(np.int64)

@@ -61,7 +61,6 @@ class SimulatedNetwork(nn.Module):
         self.provenance: Provenance = {}
         self.shapes = shapes(layers, frame_size)
         self.owners = StepOwners(layers, self.shapes)
-        self._by_name = {layer.name: layer for layer in layers}
         self.weights = parameters({layer.name: layer.weight for layer in weight_layers(layers)})
         self.biases = parameters({layer.name: initial_bias(layer) for layer in weight_layers(layers)})
         self.weight_steps = parameters(weight_steps)
@@ -73,12 +72,13 @@ class SimulatedNetwork(nn.Module):
         """The step of any tensor, float64: scalar of a map, [P] of parts."""
         if tensor == INPUT:
             return torch.tensor(np.float32(INPUT_STEP), dtype=torch.float64)
-        is_parts = len(self.shapes[tensor.removesuffix(".pre")]) == 2
+        shape = self.shapes[tensor.removesuffix(".pre")]
         if tensor in self.owners.of:
             value = parameter(self.steps, self.owners.of[tensor]).double()
-            return value.expand(self.shapes[tensor.removesuffix(".pre")][0]) if is_parts and not value.ndim else value
-        steps = [self.step(name) for name in self._by_name[tensor].inputs]
-        return torch.cat(steps) if is_parts else steps[0]
+            return value.expand(shape[0]) if len(shape) == 2 and not value.ndim else value
+        if len(shape) == 3:
+            return self.step(next(self.owners.origins(tensor)))
+        return torch.cat([self.step(name) for name in self.owners.pieces(tensor)])
 
     def grid(self, tensor: str) -> Grid:
         """The grid of any tensor; what is joined has one grid."""

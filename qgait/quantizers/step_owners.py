@@ -72,12 +72,26 @@ class StepOwners:
         self.single = {self.of[name] for name in together}
 
     def origins(self, tensor: str) -> Iterator[str]:
-        """The quantized tensors whose codes ``tensor`` carries, or the silhouette."""
-        if tensor in self.of or tensor == INPUT:
-            yield tensor
-        else:
-            for name in self._by_name[tensor].inputs:
-                yield from self.origins(name)
+        """The quantized tensors whose codes ``tensor`` carries, or the silhouette; each of them once."""
+        return self._walk(tensor, set())
+
+    def pieces(self, tensor: str) -> Iterator[str]:
+        """The quantized tensors that parts are joined of, in order; one may come several times."""
+        return self._walk(tensor, None)
+
+    def _walk(self, tensor: str, seen: set[str] | None) -> Iterator[str]:
+        """Without recursion, and what is ``seen`` once: a file may join a tensor with itself again and again."""
+        waiting = [tensor]
+        while waiting:
+            name = waiting.pop()
+            if seen is not None:
+                if name in seen:
+                    continue
+                seen.add(name)
+            if name in self.of or name == INPUT:
+                yield name
+            else:
+                waiting += reversed(self._by_name[name].inputs)
 
     def _unite(self, names: list[str]) -> None:
         if INPUT in names:

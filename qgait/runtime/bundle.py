@@ -1,6 +1,6 @@
 """The bundle: a network compiled for one processor, as a folder that says what it is and proves that it is whole.
 
-docs/targets.md describes every file. Opening a bundle needs numpy only.
+docs/targets.md describes every file. Opening a bundle needs numpy and msgspec only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
-from qgait.runtime.bundle_manifest import AGAIN, file_sha256, read_manifest
+from qgait.runtime.bundle_manifest import read_manifest, require_files
 from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names, names_for
 from qgait.targets.processors import Target
 
@@ -34,12 +34,7 @@ class Bundle:
         """
         folder = Path(path)
         manifest = read_manifest(folder)
-        for name, facts in manifest["files"].items():
-            file = folder / name
-            if not file.is_file():
-                raise QgaitError(f"The bundle {folder} has lost its file {name}.", AGAIN)
-            if file_sha256(file) != facts["sha256"]:
-                raise QgaitError(f"{name} in the bundle {folder} was changed: its sha256 is another one.", AGAIN)
+        require_files(folder, manifest)
         return Bundle(folder, manifest)
 
     @property

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qgait.errors import QgaitError
+from qgait.reading import open_regular, read_text
+from qgait.runtime.manifest_checks import contradiction
+from qgait.runtime.manifest_schema import FORMAT, VERSION, Manifest
 from qgait.signing.contents import SIGNATURE
+from qgait.structured import check, parse_json, short
 
-FORMAT, VERSION = "qgait-bundle", 3
 MANIFEST = "manifest.json"
+LIMIT = 16 << 20  # bytes of a manifest
 AGAIN = "compile it again (qgait compile)."
 
 
@@ -37,32 +44,29 @@ def sign(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle folder, checked against its own checksum; the other files are not looked at."""
+    """The manifest of a bundle folder, checked against its own checksum and the schema; no other file is looked at."""
     file = folder / MANIFEST
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise QgaitError(
-            f"{folder} is not a bundle: it has no {MANIFEST}.", "name a folder that qgait compile wrote."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise QgaitError(f"{file} cannot be read: {error}.", AGAIN) from None
-    try:
-        manifest = json.loads(text)
-    except ValueError:
-        raise QgaitError(f"{MANIFEST} in the bundle {folder} was changed: it is not JSON.", AGAIN) from None
+    if not os.path.lexists(file):
+        raise QgaitError(f"{folder} is not a bundle: it has no {MANIFEST}.", "name a folder that qgait compile wrote.")
+    text = read_text(file, LIMIT, AGAIN)
+    changed = f"{MANIFEST} in the bundle {folder} was changed"
+    manifest = parse_json(text, changed, AGAIN)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise QgaitError(
             f"{folder} is not a bundle: {MANIFEST} is of another program.", "name a folder that qgait compile wrote."
         )
     if manifest.get("version") != VERSION:
-        raise QgaitError(
-            f"The bundle {folder} has format version {manifest.get('version')}, and this qgait reads {VERSION}.", AGAIN
-        )
+        version = short(json.dumps(manifest.get("version")), 40)
+        raise QgaitError(f"The bundle {folder} has format version {version}, and this qgait reads {VERSION}.", AGAIN)
     if manifest.get("checksum") != checksum(manifest) or text != _text(manifest):
-        raise QgaitError(f"{MANIFEST} in the bundle {folder} was changed: its checksum does not fit.", AGAIN)
-    if not isinstance(manifest.get("files"), dict) or not all(map(_inside, manifest["files"])):
-        raise QgaitError(f"{MANIFEST} in the bundle {folder} lists files outside the bundle.", AGAIN)
+        raise QgaitError(f"{changed}: its checksum does not fit.", AGAIN)
+    facts = check(manifest, Manifest, changed, AGAIN)
+    outside = [name for name in facts.files if not _inside(name)]
+    if outside:
+        raise QgaitError(f"{changed}: it lists {short(outside[0], 60)}, a file outside the bundle.", AGAIN)
+    wrong = contradiction(facts)
+    if wrong:
+        raise QgaitError(f"{changed}: {short(wrong, 150)}.", AGAIN)
     return manifest
 
 
@@ -74,9 +78,23 @@ def refuse_strangers(folder: Path, manifest: dict[str, Any], fix: str) -> None:
         raise QgaitError(f"The bundle {folder} also holds {min(strangers)}, which qgait did not write.", fix)
 
 
+def require_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """QgaitError that names the file of the bundle which is missing, no regular file, or not what was written."""
+    for name, facts in manifest["files"].items():
+        file = folder / name
+        if not os.path.lexists(file):
+            raise QgaitError(f"The bundle {folder} has lost its file {short(name)}.", AGAIN)
+        with open_regular(file, sys.maxsize, AGAIN) as stream:
+            same_size = os.fstat(stream.fileno()).st_size == facts["bytes"]
+            found = hashlib.file_digest(stream, "sha256") if same_size else None  # type: ignore[arg-type]
+            if found is None or found.hexdigest() != facts["sha256"]:
+                what = "sha256" if same_size else "size"
+                raise QgaitError(f"{short(name)} in the bundle {folder} was changed: its {what} is another one.", AGAIN)
+
+
 def _inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
+    return not path.is_absolute() and ".." not in path.parts and path.as_posix() == name
 
 
 def _text(manifest: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime.clips import require_clip
+from qgait.structured import short
 
 Codes = NDArray[np.int8]
 OPTIMIZATION_LEVELS = {
@@ -31,7 +32,8 @@ class OnnxRuntime:
     ``path`` is a file that ``qgait export`` wrote; ``level`` is one of "disabled", "basic", "extended", "all", ONNX
     Runtime's graph optimization levels; ``threads`` = 0 leaves their number to ONNX Runtime.
 
-    Raises QgaitError when onnxruntime is missing or too old, or when the file is not an unaltered export.
+    Raises QgaitError when onnxruntime is missing or too old, when the file is not an unaltered export, or when its
+    nodes are not those of the graph that it describes.
     """
 
     name = "ort"
@@ -39,6 +41,7 @@ class OnnxRuntime:
     def __init__(self, path: Path, level: str = "all", threads: int = 0) -> None:
         probe()
         from qgait.export.onnx import reader as onnx_reader
+        from qgait.export.onnx.own_nodes import require_own_nodes
 
         if level not in OPTIMIZATION_LEVELS:
             raise QgaitError(
@@ -46,13 +49,13 @@ class OnnxRuntime:
             )
         self._model = onnx_reader.load(path)
         self.graph: Graph = onnx_reader.from_onnx(self._model, path)
-        self._level = level
-        self._threads = threads
-        self._session = _session(self._model.SerializeToString(), level, threads)
+        require_own_nodes(self._model, self.graph, path)
+        self._path, self._level, self._threads = path, level, threads
+        self._session = self._started(self._model)
 
     def embed(self, clip: NDArray[np.uint8]) -> Codes:
         """Embedding codes [P, C] of one clip [frames, H, W]."""
-        return _run(self._session, clip)[0][0]
+        return self._run(self._session, clip)[0][0]
 
     def embed_many(self, clips: Iterable[NDArray[np.uint8]]) -> list[Codes]:
         """One embedding a clip."""
@@ -64,7 +67,7 @@ class OnnxRuntime:
         Frame tensors are [values, H, W, C] or [values, P, C], clip tensors [1, ...]. A simplified file lacks those of
         layers that change nothing, such as a window of one value.
         """
-        values = _run(self._tracing_session, clip)
+        values = self._run(self._tracing_session, clip)
         return {name: _channels_last(codes) for name, codes in zip(self._traced, values, strict=True)}
 
     @functools.cached_property
@@ -89,7 +92,26 @@ class OnnxRuntime:
         for tensor in self._traced:
             name = value_name(self.graph, tensor)
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, None))
-        return _session(model.SerializeToString(), self._level, self._threads)
+        return self._started(model)
+
+    def _started(self, model: Any) -> Any:
+        try:
+            return _session(model.SerializeToString(), self._level, self._threads)
+        except Exception as error:  # its exception classes moved between releases
+            raise self._refusal("refuses", error) from None
+
+    def _run(self, session: Any, clip: NDArray[np.uint8]) -> list[Codes]:
+        (source,) = session.get_inputs()
+        height, width = source.shape[1:]
+        require_clip(clip, height, width)
+        try:
+            return session.run(None, {source.name: clip})
+        except Exception as error:
+            raise self._refusal("cannot run", error) from None
+
+    def _refusal(self, what: str, error: Exception) -> QgaitError:
+        reason = short(" ".join(str(error).split()), 150)
+        return QgaitError(f"ONNX Runtime {what} {self._path}: {reason}.", "export it again with `qgait export`.")
 
 
 @functools.cache
@@ -132,15 +154,8 @@ def _session(model: bytes, level: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     # threads that wait by spinning take a small machine from everybody else: 10 ms a frame instead of 6 when it is busy
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # errors are raised, too
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _run(session: Any, clip: NDArray[np.uint8]) -> list[Codes]:
-    (source,) = session.get_inputs()
-    height, width = source.shape[1:]
-    require_clip(clip, height, width)
-    return session.run(None, {source.name: clip})
 
 
 def _channels_last(codes: Codes) -> Codes:

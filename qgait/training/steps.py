@@ -8,14 +8,12 @@ from contextlib import contextmanager
 
 import torch
 
-from qgait.fixedpoint import MAX_ACCUMULATOR
+from qgait.quantizers.deployable import widen_weight_steps
 from qgait.quantizers.grid import weight_limit
-from qgait.quantizers.parameters import parameter, parameter_key, weight_layers, weight_owner
+from qgait.quantizers.parameters import parameter_key, weight_layers
 from qgait.quantizers.simulated import SimulatedNetwork
 
 SMALLEST = 1e-8
-SMALLEST_MULTIPLIER = 2.0**-31  # the integer rule's largest shift is good for half of it
-LARGEST_BIAS = MAX_ACCUMULATOR // 4  # in integers; what is left is more than the products of any layer need
 
 
 def gradient_scales(network: SimulatedNetwork, learns_clips: bool) -> dict[str, float]:
@@ -64,14 +62,7 @@ def deployable_steps(network: SimulatedNetwork) -> Iterator[None]:
     with torch.no_grad():
         torch._foreach_clamp_min_(halves, SMALLEST)
         torch._foreach_maximum_([*steps], halves)
-        for layer in network.layers:
-            if layer.weight is not None:
-                step = parameter(network.weight_steps, weight_owner(layer))
-                integers = parameter(network.biases, weight_owner(layer)).double().abs() / network.accumulator_step(
-                    layer
-                )
-                small = SMALLEST_MULTIPLIER / network.multiplier(layer)
-                step.mul_(torch.maximum(integers / LARGEST_BIAS, small).clamp_min(1).float())
+    widen_weight_steps(network)
 
 
 def parameter_groups(

@@ -148,10 +148,19 @@ def test_multipliers_of_another_shape(layer: str) -> None:
 
 
 def test_all_offences_are_listed_at_once() -> None:
-    graph = with_op(with_tensor(tiny_graph(), "conv5", hi=128), "add6", factors=(0, 1))
+    graph = with_op(with_tensor(tiny_graph(), "conv5", hi=128), "add12", factors=(0, 1))
     problem = refusal(graph)
     assert "breaks 2 rules" in problem
-    assert "conv5" in problem and "add6" in problem
+    assert "conv5" in problem and "add12" in problem
+
+
+def test_a_sentence_stays_short_however_many_rules_are_broken() -> None:
+    graph = tiny_graph()
+    for name in graph.tensors:
+        graph = with_tensor(graph, name, hi=128)
+    problem = refusal(replace(graph, model="m" * 5000))
+    assert f"breaks {len(graph.tensors)} rules" in problem or f"breaks {len(graph.tensors) + 1} rules" in problem
+    assert len(problem) < 300 and problem.endswith(" more.")
 
 
 def test_a_maximum_over_frames_needs_frames() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,9 +11,7 @@ import torch
 from graph_edits import changed, with_op
 from parity import assert_codes_equal
 from quantized_backbones import NAMES, folded, quantized
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from small_networks import clips, network
+from small_networks import clips
 
 from qgait.export.checks import check_graph
 from qgait.export.graph import Graph
@@ -83,18 +80,6 @@ def test_a_saved_network_folds_to_the_same_graph(name: str, tmp_path: Path) -> N
         assert [getattr(ours, key) for key in known] == [getattr(theirs, key) for key in known]
     assert {key: p.shape for key, p in again.named_parameters()} == {key: p.shape for key, p in net.named_parameters()}
     assert differing(again, folded(name, "w4a4"), clips(1, 4, seed=60)[0]) == []
-
-
-def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "m.safetensors"
-    model_file.save(network("gaitset"), path)
-    with safe_open(str(path), "pt") as file:
-        description = json.loads(file.metadata()["qgait"])
-    old = ("kind", "name", "inputs", "per_frame", "activation", "stride", "padding", "kernel", "bins")
-    description["layers"] = [{key: layer[key] for key in old} for layer in description["layers"]]
-    save_file(load_file(path), path, {"qgait": json.dumps(description | {"format": 1})})
-    clip = clips(1)[0]
-    np.testing.assert_array_equal(model_file.load(path).embed(clip), network("gaitset").embed(clip))
 
 
 def test_a_changed_power_or_threshold_is_noticed() -> None:

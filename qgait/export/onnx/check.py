@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto, inliner, shape_inference
 
 from qgait.errors import QgaitError
+from qgait.structured import listed, short
 
 INTEGERS = {
     TensorProto.DataType.Value(name): name.lower()
@@ -26,14 +27,14 @@ def check_onnx(model: onnx.ModelProto) -> None:
         inlined = inliner.inline_local_functions(model)
         inferred = shape_inference.infer_shapes(inlined, strict_mode=True)
     except (onnx.checker.ValidationError, shape_inference.InferenceError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = short(" ".join(str(error).split()), 200)
         raise QgaitError(
             f"The ONNX checker refuses the model: {reason}.", "export it again from the calibrated model."
         ) from error
     offenders = [f"{name} ({kind})" for name, kind in _types(inferred.graph) if kind not in INTEGERS.values()]
     if offenders:
         raise QgaitError(
-            f"{len(offenders)} tensors between input and embedding are not integers: {', '.join(offenders)}.",
+            f"{len(offenders)} tensors between input and embedding are not integers: {listed(offenders)}.",
             "quantize the layers that make them, then export again.",
         )
 

@@ -4,7 +4,7 @@
 ``qgait.model``, ``qgait.bits``   for people
 ``qgait.input``      the input contract        ``qgait.embedding``  layout and scale of the embedding
 ``qgait.cut``        the layers that run once a frame, and those that run once an embedding
-``qgait.provenance`` what the file was made from (``qgait.provenance``)
+``qgait.provenance`` what the file was made from, texts by name; it may be absent
 ``qgait.graph``      the integer graph: tensors, operators, and the initialisers that hold their arrays
 ``qgait.digest``     sha256 of everything else in the file
 
@@ -32,6 +32,9 @@ FORMAT_KEY = "qgait.format"
 GRAPH_KEY = "qgait.graph"
 PROVENANCE_KEY = "qgait.provenance"
 DIGEST_KEY = "qgait.digest"
+PROVENANCE_KEY = "qgait.provenance"
+TEXT_KEYS = ("qgait.model", "qgait.bits")
+JSON_KEYS = ("qgait.input", "qgait.embedding", "qgait.cut")
 
 
 def metadata_of(graph: Graph) -> dict[str, str]:
@@ -93,10 +96,10 @@ def scale_to_json(scale: NDArray[np.float32]) -> str | list[str]:
 
 
 def scale_from_json(text: str | list[str]) -> NDArray[np.float32]:
-    """The inverse of ``scale_to_json``."""
-    if isinstance(text, str):
-        return np.asarray(float.fromhex(text), np.float32)
-    return np.array([float.fromhex(value) for value in text], np.float32)
+    """The inverse of ``scale_to_json``; infinity for what is beyond float32."""
+    values = float.fromhex(text) if isinstance(text, str) else [float.fromhex(value) for value in text]
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float64).astype(np.float32)
 
 
 def _graph_to_json(graph: Graph) -> dict[str, object]:

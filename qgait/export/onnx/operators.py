@@ -40,14 +40,18 @@ from qgait.export.operators.back_end import BackEnd
 PER_CHANNEL = ("bias", "multiplier", "shift")  # [O] in the graph, [O, 1, 1] beside maps [n, O, H, W]
 STORED: dict[str, Change] = dict.fromkeys(PER_CHANNEL, lambda array: array.reshape(-1, 1, 1))
 LOADED: dict[str, Change] = dict.fromkeys(PER_CHANNEL, lambda array: array.reshape(-1))
+FORMS: dict[str, tuple[int, ...]] = dict.fromkeys(PER_CHANNEL, (0, 1, 1))
 KERNELS = Layout(
     STORED | {"weight": lambda weight: np.ascontiguousarray(weight.transpose(0, 3, 1, 2))},
     LOADED | {"weight": lambda weight: np.ascontiguousarray(weight.transpose(0, 2, 3, 1))},
+    FORMS | {"weight": (0, 0, 0, 0)},
 )
 DEPTHWISE_KERNELS = Layout(  # [C, 1, KH, KW]
     STORED | {"weight": lambda weight: np.ascontiguousarray(weight.transpose(2, 0, 1)[:, np.newaxis])},
     LOADED | {"weight": lambda weight: np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0))},
+    FORMS | {"weight": (0, 1, 0, 0)},
 )
+MATRICES = Layout(forms={"weight": (0, 0, 0)})
 
 
 def _convolution(nodes: NodeList, op: Convolution, inputs: list[str], sources: list[Tensor]) -> None:
@@ -128,7 +132,7 @@ ONNX: BackEnd[OnnxForm] = BackEnd(
     {
         Conv2d: OnnxForm(_convolution, KERNELS),
         DepthwiseConv2d: OnnxForm(_convolution, DEPTHWISE_KERNELS),
-        PartLinear: OnnxForm(_part_linear),
+        PartLinear: OnnxForm(_part_linear, MATRICES),
         Add: OnnxForm(_add),
         Multiply: OnnxForm(_multiply),
         Table: OnnxForm(_table),

@@ -14,9 +14,10 @@ from qgait.export.operators import MaxPool2d, PowerPool, StripPool, Tensor
 POWERS = Layout(
     {"powers": lambda table: table.reshape(-1), "thresholds": lambda table: table[:, np.newaxis]},
     {
-        "powers": lambda table: table.astype(np.int64).reshape(-1, 256),
+        "powers": lambda table: table.astype(np.int64).reshape((-1, 256) if table.size % 256 == 0 else (1, -1)),
         "thresholds": lambda table: table.astype(np.int64)[:, 0],
     },
+    {"powers": (0,), "thresholds": (0, 1, 0)},
 )
 
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from qgait import provenance
 from qgait.errors import QgaitError
@@ -23,15 +21,25 @@ from qgait.export.onnx.metadata import (
     FORMAT,
     FORMAT_KEY,
     GRAPH_KEY,
+    JSON_KEYS,
     PROVENANCE_KEY,
+    TEXT_KEYS,
     digest_of,
+    metadata_of,
     scale_from_json,
 )
+from qgait.export.onnx.names import EMBEDDING, INPUT
 from qgait.export.onnx.operators import ONNX
-from qgait.export.operators import OPERATORS, Op, Tensor
+from qgait.export.onnx.schema import ARRAYS, KINDS, GraphFacts, TensorFacts
+from qgait.export.onnx.soundness import array_of, require_sound
+from qgait.export.operators import Op, Tensor
+from qgait.provenance import Provenance
+from qgait.reading import read_bytes
+from qgait.structured import Notes, check, parse_json, short
 
-CLASSES = {kind.__name__: kind for kind in OPERATORS}
+GIVE = "give a file that `qgait export` wrote."
 EXPORT_AGAIN = "export it again with `qgait export`."
+LIMIT = 1 << 30  # bytes of a file
 
 
 def read(path: Path) -> Graph:
@@ -46,43 +54,49 @@ def read(path: Path) -> Graph:
 
 def load(path: Path) -> onnx.ModelProto:
     """The ONNX file itself, format and digest verified; raises QgaitError as ``read`` does."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise QgaitError(f"Cannot read {path}: {reason}.", "give a file that `qgait export` wrote.") from error
+    content = read_bytes(path, LIMIT, GIVE)
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
         raise QgaitError(f"{path} is not an ONNX file, or is truncated.", EXPORT_AGAIN) from error
     if not model.ir_version or not model.graph.node:
         raise QgaitError(f"{path} is not an ONNX file, or is truncated.", EXPORT_AGAIN)
-    try:
-        _verify(model, path)
-    except UnicodeDecodeError as error:  # protobuf decodes text when it is asked for
-        raise QgaitError(f"{path} is damaged: it holds text that is not UTF-8.", EXPORT_AGAIN) from error
+    require_sound(model, f"{path} is damaged", EXPORT_AGAIN)
+    _verify(model, path)
     return model
 
 
 def from_onnx(model: onnx.ModelProto, path: Path) -> Graph:
     """The graph in a verified model; ``path`` is for messages."""
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    subject = f"{path} is damaged"
+    metadata = _metadata(model, subject)
+    plain = parse_json(metadata.get(GRAPH_KEY, ""), f"{subject}: {GRAPH_KEY}", EXPORT_AGAIN)
+    facts = check(plain, GraphFacts, f"{subject}: {GRAPH_KEY}", EXPORT_AGAIN)
     arrays = {initializer.name: initializer for initializer in model.graph.initializer}
-    try:
-        graph = _graph(json.loads(metadata[GRAPH_KEY]), arrays)
-        made = provenance.known(json.loads(metadata.get(PROVENANCE_KEY, "{}")))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise QgaitError(f"The graph described in {path} is incomplete ({error!r}).", EXPORT_AGAIN) from error
+    tensors = {item.name: _tensor(item) for item in facts.tensors}
+    graph = Graph(
+        model=facts.model,
+        bits=facts.bits,
+        input=facts.input,
+        output=facts.output,
+        tensors=tensors,
+        ops=tuple(_op(item, tensors, arrays, subject) for item in facts.ops),
+        min_frames=facts.min_frames,
+    )
     check_graph(graph)
-    return replace(graph, provenance=made)
+    _require_same_metadata(metadata, facts, graph, subject)
+    _require_ends(model, graph, subject)
+    return replace(graph, provenance=_provenance(metadata, subject))
 
 
 def _verify(model: onnx.ModelProto, path: Path) -> None:
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = _metadata(model, f"{path} is damaged")
     if FORMAT_KEY not in metadata:
         raise QgaitError(f"{path} is an ONNX file, but not an export of qgait.", "run `qgait export` on the model.")
     version = metadata[FORMAT_KEY]
-    if version.isdecimal() and int(version) > FORMAT:
+    if not (version.isascii() and version.isdecimal() and 0 < len(version) < 9 and int(version)):
+        raise QgaitError(f"{path} has the format {short(version, 40)}, which is no number.", EXPORT_AGAIN)
+    if int(version) > FORMAT:
         raise QgaitError(
             f"{path} has format {version}, newer than format {FORMAT} of this qgait.",
             "upgrade qgait, or export the model again with this version.",
@@ -94,35 +108,77 @@ def _verify(model: onnx.ModelProto, path: Path) -> None:
         )
 
 
-def _graph(entry: dict[str, Any], arrays: dict[str, onnx.TensorProto]) -> Graph:
-    tensors = {item["name"]: _tensor(item) for item in entry["tensors"]}
-    return Graph(
-        model=entry["model"],
-        bits=entry["bits"],
-        input=entry["input"],
-        output=entry["output"],
-        tensors=tensors,
-        ops=tuple(_op(item, tensors, arrays) for item in entry["ops"]),
-        min_frames=entry.get("min_frames", 1),  # files of format 1 do not say
-    )
+def _metadata(model: onnx.ModelProto, subject: str) -> dict[str, str]:
+    metadata: dict[str, str] = {}
+    for entry in model.metadata_props:
+        if entry.key in metadata:
+            raise QgaitError(f"{subject}: its metadata has {short(entry.key, 60)} twice.", EXPORT_AGAIN)
+        metadata[entry.key] = entry.value
+    return metadata
 
 
-def _tensor(entry: dict[str, Any]) -> Tensor:
-    numbers = {key: entry[key] for key in ("zero_point", "lo", "hi", "per_frame")}
-    return Tensor(entry["name"], tuple(entry["shape"]), scale_from_json(entry["scale"]), **numbers)
+def _require_same_metadata(metadata: dict[str, str], facts: GraphFacts, graph: Graph, subject: str) -> None:
+    """What the file says of itself follows from the graph, and is said for others: it may not be anything else."""
+    wanted = metadata_of(graph)
+    known = {*wanted, DIGEST_KEY, PROVENANCE_KEY}
+    strange, lacking = sorted(metadata.keys() - known), sorted(wanted.keys() - metadata.keys() - {PROVENANCE_KEY})
+    if strange or lacking:
+        what = f"an unknown entry {short(strange[0], 60)}" if strange else f"no entry {lacking[0]}"
+        raise QgaitError(f"{subject}: its metadata has {what}.", EXPORT_AGAIN)
+    same = {key: metadata[key] == wanted[key] for key in TEXT_KEYS}
+    for key in JSON_KEYS:
+        told, due = parse_json(metadata[key], f"{subject}: {key}", EXPORT_AGAIN), json.loads(wanted[key])
+        if isinstance(told, dict) and "min_frames" in due:
+            told = {"min_frames": 1, **told}  # files of format 1 do not say
+        same[key] = told == due
+    same[GRAPH_KEY] = facts == check(json.loads(wanted[GRAPH_KEY]), GraphFacts, subject, EXPORT_AGAIN)
+    if not all(same.values()):
+        wrong = next(key for key, is_same in same.items() if not is_same)
+        raise QgaitError(f"{subject}: {wrong} of its metadata does not describe its graph.", EXPORT_AGAIN)
 
 
-def _op(entry: dict[str, Any], tensors: dict[str, Tensor], arrays: dict[str, onnx.TensorProto]) -> Op:
-    kind = CLASSES[entry["op"]]
-    stored = {field: _array(arrays[name]) for field, name in entry["initializers"].items()}
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in entry.items()
-        if key not in ("op", "initializers")
-    }
-    layout = ONNX.of(kind, entry["name"]).layout
-    return kind(**fields, **from_onnx_arrays(kind, stored, tensors[entry["inputs"][0]], layout))
+def _provenance(metadata: dict[str, str], subject: str) -> Provenance:
+    """What the file says that it was made from; nothing where an older qgait wrote it."""
+    said = parse_json(metadata.get(PROVENANCE_KEY, "{}"), f"{subject}: {PROVENANCE_KEY}", EXPORT_AGAIN)
+    return dict(check(said, Notes, f"{subject}: {PROVENANCE_KEY}", EXPORT_AGAIN))
 
 
-def _array(initializer: onnx.TensorProto) -> NDArray[np.integer]:
-    return np.array(numpy_helper.to_array(initializer))
+def _require_ends(model: onnx.ModelProto, graph: Graph, subject: str) -> None:
+    """One input and one output, of the graph's names, types and sizes."""
+    height, width, _ = graph.tensors[graph.input].shape
+    silhouettes = (INPUT, onnx.TensorProto.UINT8, [height, width])
+    embedding = (EMBEDDING, onnx.TensorProto.INT8, list(graph.tensors[graph.output].shape))
+    for values, wanted in ((model.graph.input, silhouettes), (model.graph.output, embedding)):
+        found = [
+            (value.name, kind.elem_type, [axis.dim_value for axis in kind.shape.dim][1:])
+            for value in values
+            for kind in (value.type.tensor_type,)
+        ]
+        if found != [wanted]:
+            raise QgaitError(f"{subject}: it does not take or give {wanted[0]} as its graph does.", EXPORT_AGAIN)
+
+
+def _tensor(facts: TensorFacts) -> Tensor:
+    numbers = {key: getattr(facts, key) for key in ("zero_point", "lo", "hi", "per_frame")}
+    return Tensor(facts.name, facts.shape, scale_from_json(facts.scale), **numbers)
+
+
+def _op(facts: Any, tensors: dict[str, Tensor], arrays: dict[str, onnx.TensorProto], subject: str) -> Op:
+    kind = KINDS[type(facts)]
+    stored = {}
+    for field, dtype in ARRAYS[kind].items():
+        name = getattr(facts.initializers, field)
+        if name not in arrays:
+            raise QgaitError(f"{subject}: {short(facts.name)} has no initializer {short(name)}.", EXPORT_AGAIN)
+        stored[field] = array_of(arrays[name])
+        if stored[field].dtype not in (dtype, *((np.int32,) if dtype == np.int64 else ())):  # tables before format 3
+            words = f"{stored[field].dtype}, not {np.dtype(dtype)}"
+            raise QgaitError(f"{subject}: the initializer {short(name)} is {words}.", EXPORT_AGAIN)
+    settings = {key: getattr(facts, key) for key in facts.__struct_fields__ if key != "initializers"}
+    if not facts.inputs or facts.inputs[0] not in tensors:
+        raise QgaitError(f"{subject}: {short(facts.name)} reads no tensor of the graph.", EXPORT_AGAIN)
+    try:
+        loaded = from_onnx_arrays(kind, stored, tensors[facts.inputs[0]], ONNX.of(kind, facts.name).layout)
+    except ValueError as error:  # says which array does not have the form of the operator's
+        raise QgaitError(f"{subject}: {short(facts.name)} {error}.", EXPORT_AGAIN) from None
+    return kind(**settings, **loaded)

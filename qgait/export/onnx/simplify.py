@@ -1,7 +1,8 @@
 """Optional simplification of an exported file by onnxsim, kept only when it is proven to change nothing.
 
 onnxsim is native code that now and then crashes, so it runs in a process of its own. Its result replaces the file only
-if it is still all integers, still holds the same graph, and ONNX Runtime computes the same codes from it.
+if it is still all integers, still holds the same graph, ONNX Runtime computes the same codes from it, and every node of
+it is one of the graph's.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from qgait.export.onnx.arrays import arrays_of
 from qgait.export.onnx.check import check_onnx
 from qgait.export.onnx.metadata import DIGEST_KEY, metadata_of, set_metadata
 from qgait.export.onnx.names import INPUT
+from qgait.export.onnx.own_nodes import require_own_nodes
 from qgait.export.onnx.reader import from_onnx, load
 from qgait.export.onnx.writer import save
 
@@ -97,6 +99,10 @@ def _require_same(
     for number, (before, after) in enumerate(zip(_codes(original, clips), _codes(candidate, clips), strict=True)):
         if not np.array_equal(before, after):
             raise _RefusedError(f"the simplified file gives other codes on clip {number}")
+    try:
+        require_own_nodes(candidate, graph, path)
+    except QgaitError as error:
+        raise _RefusedError(f"what onnxsim did is not understood ({error.problem.rstrip('.')})") from error
 
 
 def _same_graph(one: Graph, other: Graph) -> bool:

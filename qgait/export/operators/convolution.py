@@ -82,6 +82,8 @@ class Convolution(Weighted):
         if min(self.stride) < 1 or min(self.padding) < 0:
             raise ValueError(f"stride {self.stride} or padding {self.padding} is out of range")
         (kh, kw), (top, left, bottom, right) = self.kernel, self.padding
+        if min(kh, kw) < 1:
+            raise ValueError(f"a {kh} x {kw} kernel has no weights")
         rows, columns = height + top + bottom - kh, width + left + right - kw
         if rows < 0 or columns < 0:
             raise ValueError(f"a {kh} x {kw} kernel does not fit into {height} x {width}")

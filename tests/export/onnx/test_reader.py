@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from qgait.errors import QgaitError
-from qgait.export.onnx.metadata import DIGEST_KEY, FORMAT_KEY, GRAPH_KEY, set_metadata
+from qgait.export.onnx.metadata import DIGEST_KEY, FORMAT_KEY, GRAPH_KEY, PROVENANCE_KEY, set_metadata
 from qgait.export.onnx.reader import read
 from qgait.export.onnx.writer import to_onnx, write
 
@@ -39,7 +39,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert "is a directory" in refusal(tmp_path).problem
+    assert "it is a folder, not a file" in refusal(tmp_path).problem
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,9 @@ ALTERATIONS: dict[str, Edit] = {
     "model name": edit_metadata("qgait.model", "tiny", "huge"),
     "added metadata": lambda model: model.metadata_props.add(key="note", value="mine") and None,
     "added node": lambda model: model.graph.node.append(helper.make_node("Identity", ["embedding"], ["copy"])),
-    "added initializer": lambda model: model.graph.initializer.append(numpy_helper.from_array(np.ones(1), "more")),
+    "added initializer": lambda model: model.graph.initializer.append(
+        numpy_helper.from_array(np.ones(1, np.int8), "more")
+    ),
     "opset": lambda model: setattr(model.opset_import[0], "version", 20),
     "digest": edit_metadata(DIGEST_KEY, "", "0"),
     "no digest": lambda model: model.metadata_props.remove(metadata(model, DIGEST_KEY)),
@@ -188,33 +190,173 @@ def redigested(model: onnx.ModelProto, description: dict[str, object] | str, pat
 def test_a_graph_that_breaks_an_invariant_is_refused(tmp_path: Path) -> None:
     model = to_onnx(tiny_graph())
     description = json.loads(metadata(model, GRAPH_KEY).value)
-    description["tensors"][1]["hi"] = 300
-    assert "conv0 has lo -128" in refusal(redigested(model, description, tmp_path / "model.onnx")).problem
+    description["tensors"][1]["hi"] = -100
+    assert (
+        "conv0 has lo -128, zero point -90, hi -100"
+        in refusal(redigested(model, description, tmp_path / "model.onnx")).problem
+    )
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda graph: graph.pop("ops"),
-        lambda graph: graph["ops"][0].update(op="Softmax"),
+GraphEdit = Callable[[dict], object]
+
+DESCRIPTIONS: dict[str, tuple[GraphEdit, str]] = {
+    "no operators": (lambda graph: graph.pop("ops"), "it has no entry ops"),
+    "an unknown operator": (lambda graph: graph["ops"][0].update(op="Softmax"), "ops[0].op is 'Softmax'"),
+    "an array elsewhere": (
         lambda graph: graph["ops"][0]["initializers"].update(weight="elsewhere"),
-        lambda graph: graph["ops"][0].pop("stride"),
-        lambda graph: graph["ops"][0].update(inputs=["nothing"]),
-        lambda graph: graph["ops"][0].update(inputs=[]),
+        "conv0 has no initializer elsewhere",
+    ),
+    "no stride": (lambda graph: graph["ops"][0].pop("stride"), "ops[0] has no entry stride"),
+    "three strides": (lambda graph: graph["ops"][0].update(stride=[1, 1, 1]), "ops[0].stride has to be a list of"),
+    "reads a stranger": (lambda graph: graph["ops"][0].update(inputs=["nothing"]), "conv0 reads no tensor"),
+    "reads nothing": (lambda graph: graph["ops"][0].update(inputs=[]), "conv0 reads no tensor"),
+    "another array": (
         lambda graph: graph["ops"][0]["initializers"].update(weight="conv0.bias"),
-        lambda graph: graph["ops"][0].update(colour="red"),
-        lambda graph: graph["tensors"][0].update(scale="a lot"),
-        lambda graph: graph["tensors"][0].update(scale=None),
-    ],
-)
-def test_an_incomplete_description_is_refused(tmp_path: Path, edit: Callable[[dict], None]) -> None:
+        "the initializer conv0.bias is int32, not int8",
+    ),
+    "an array of another operator": (
+        lambda graph: graph["ops"][0]["initializers"].update(weight="leaky1.table"),
+        "conv0 has an initializer for its weight of shape [256]",
+    ),
+    "biases of another operator": (
+        lambda graph: graph["ops"][0]["initializers"].update(bias="conv4.bias"),
+        "conv0 has biases of shape [16], not [8]",
+    ),
+    "an unknown setting": (lambda graph: graph["ops"][0].update(colour="red"), "ops[0] has an entry colour"),
+    "a scale in words": (lambda graph: graph["tensors"][0].update(scale="a lot"), "tensors[0].scale is text that"),
+    "no scale": (lambda graph: graph["tensors"][0].update(scale=None), "tensors[0].scale has to be text or a list"),
+    "a huge scale": (lambda graph: graph["tensors"][1].update(scale="0x1.0p+999"), "conv0 has a scale that is not"),
+    "a huge code": (lambda graph: graph["tensors"][1].update(hi=300), "tensors[1].hi has to be a whole number of at"),
+    "a huge map": (lambda graph: graph["tensors"][1].update(shape=[65536] * 3), "conv0 has 281,474,976,710,656 codes"),
+    "many frames": (lambda graph: graph.update(min_frames=10**9), "min_frames has to be a whole number of at most"),
+    "one tensor twice": (lambda graph: graph["tensors"].append(graph["tensors"][0]), "does not describe its graph"),
+    "another value": (lambda graph: graph["tensors"][3].update(value="conv0"), "does not describe its graph"),
+    "a huge bias": (lambda graph: graph["tensors"][0].update(zero_point=0), "does not have scale 1/255, zero point"),
+}
+
+
+@pytest.mark.parametrize("case", DESCRIPTIONS)
+def test_what_is_wrong_in_a_description_is_named(case: str, tmp_path: Path) -> None:
+    edit, words = DESCRIPTIONS[case]
     model = to_onnx(tiny_graph())
     description = json.loads(metadata(model, GRAPH_KEY).value)
     edit(description)
-    assert "is incomplete" in refusal(redigested(model, description, tmp_path / "model.onnx")).problem
+    problem = refusal(redigested(model, description, tmp_path / "model.onnx")).problem
+    assert words in problem and len(problem) < 300
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7"])
-def test_a_description_that_is_not_a_graph_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("[]", "it has to be an object, not a list"),
+        ("null", "it has to be an object, not null"),
+        ("7", "it has to be an object, not a whole number"),
+        ("[" * 5000, "nested more than 32 deep"),
+        ('{"model": NaN}', "it says NaN"),
+        ('{"model": "a", "model": "b"}', "the entry model stands there twice"),
+        (f'{{"min_frames": {10**40}}}', "a number of 41 digits"),
+    ],
+)
+def test_a_description_that_is_not_a_graph_is_refused(text: str, words: str, tmp_path: Path) -> None:
     path = redigested(to_onnx(tiny_graph()), text, tmp_path / "model.onnx")
-    assert "is incomplete" in refusal(path).problem
+    assert words in refusal(path).problem
+
+
+def forged(path: Path, edit: Edit) -> Path:
+    """A file with a change of its protobuf, and a digest that fits."""
+    model = to_onnx(tiny_graph())
+    edit(model)
+    entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != DIGEST_KEY}
+    set_metadata(model, entries)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def external(model: onnx.ModelProto) -> None:
+    tensor = initializer(model, "conv0.weight")
+    onnx.external_data_helper.set_external_data(tensor, "/etc/passwd")
+    tensor.ClearField("raw_data")
+
+
+def sparse(model: onnx.ModelProto) -> None:
+    values = numpy_helper.from_array(np.ones(1, np.int8), "sparse")
+    indices = numpy_helper.from_array(np.zeros(1, np.int64), "places")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [5]))
+
+
+def subgraph(model: onnx.ModelProto) -> None:
+    inner = helper.make_graph([], "inner", [], [])
+    model.graph.node[0].attribute.append(helper.make_attribute("body", inner))
+
+
+def dimensions(*dims: int) -> Edit:
+    def edit(model: onnx.ModelProto) -> None:
+        initializer(model, "conv0.weight").dims[:] = dims
+
+    return edit
+
+
+FORGERIES: dict[str, tuple[Edit, str]] = {
+    "data in another file": (external, "conv0.weight has its data in another file, which is not read"),
+    "a sparse tensor": (sparse, "it holds a sparse tensor"),
+    "a graph in a node": (subgraph, "a node of it holds a graph of its own"),
+    "huge dimensions": (dimensions(2**40, 2**40), "has dimensions [1099511627776, 1099511627776], but holds 200"),
+    "negative dimensions": (dimensions(-8, -25), "has dimensions [-8, -25], but holds 200"),
+    "other dimensions": (dimensions(200), "has an initializer for its weight of shape [200]"),
+    "a string tensor": (
+        lambda model: setattr(initializer(model, "conv0.weight"), "data_type", TensorProto.STRING),
+        "conv0.weight has no integers",
+    ),
+    "a float tensor": (
+        lambda model: model.graph.initializer.append(numpy_helper.from_array(np.ones(1), "more")),
+        "the tensor more has no integers",
+    ),
+    "two inputs": (lambda model: model.graph.input.append(model.graph.input[0]), "does not take or give silhouettes"),
+    "another size": (
+        lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[1], "dim_value", 4000),
+        "does not take or give silhouettes",
+    ),
+    "another output": (
+        lambda model: setattr(model.graph.output[0].type.tensor_type, "elem_type", TensorProto.FLOAT),
+        "does not take or give embedding",
+    ),
+    "other words for the cut": (edit_metadata("qgait.cut", "conv0", "conv1"), "qgait.cut of its metadata does not"),
+    "another model": (edit_metadata("qgait.model", "tiny", "huge"), "qgait.model of its metadata does not"),
+    "an unknown entry": (lambda model: model.metadata_props.add(key="note", value="") and None, "unknown entry note"),
+    "a format in words": (edit_metadata(FORMAT_KEY, "3", "three"), "has the format three, which is no number"),
+    "format 0": (edit_metadata(FORMAT_KEY, "3", "0"), "has the format 0"),
+    "provenance that is no text": (
+        lambda model: model.metadata_props.add(key=PROVENANCE_KEY, value='{"commit": 5}') and None,
+        "qgait.provenance: commit has to be text, not a whole number",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORGERIES)
+def test_a_forged_file_is_refused(case: str, tmp_path: Path) -> None:
+    edit, words = FORGERIES[case]
+    problem = refusal(forged(tmp_path / "model.onnx", edit)).problem
+    assert words in problem and len(problem) < 300
+
+
+def test_a_file_may_tell_where_it_is_from(tmp_path: Path) -> None:
+    told = json.dumps({"qgait": "1.0", "model sha256": "0" * 64})
+    path = forged(
+        tmp_path / "model.onnx", lambda model: model.metadata_props.add(key=PROVENANCE_KEY, value=told) and None
+    )
+    assert read(path).model == "tiny"
+
+
+def test_an_entry_that_stands_twice_is_refused(exported: Path) -> None:
+    model = onnx.load(exported)
+    model.metadata_props.add(key=FORMAT_KEY, value="3")
+    onnx.save(model, exported)
+    assert "its metadata has qgait.format twice" in refusal(exported).problem
+
+
+def test_text_that_is_no_text_is_refused(exported: Path) -> None:
+    content = exported.read_bytes()
+    exported.write_bytes(content.replace(b"conv0/product", b"conv0/p\xffoduct"))
+    assert "holds text that is not UTF-8" in refusal(exported).problem

@@ -1,4 +1,4 @@
-"""A wrong node in an ONNX file, which its metadata know nothing of, is seen and its layer named."""
+"""A wrong node in an ONNX file, which its metadata know nothing of, is refused; were it not, codes would show it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from example_graphs import parts_graph, silhouettes, temporal_graph
+from example_graphs import parts_graph, silhouettes, temporal_graph, tiny_graph
 
+from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.export.onnx import own_nodes
 from qgait.export.onnx.check import check_onnx
 from qgait.export.onnx.metadata import DIGEST_KEY, set_metadata
+from qgait.export.onnx.own_nodes import require_own_nodes
 from qgait.export.onnx.writer import to_onnx
 from qgait.runtime.ort import OnnxRuntime
 from qgait.runtime.reference import Reference
@@ -21,7 +24,7 @@ from qgait.verification.parity import compare
 Make = Callable[[int], Graph]
 
 
-def retouched(graph: Graph, path: Path, edit: Callable[[onnx.ModelProto], None]) -> OnnxRuntime:
+def retouched(graph: Graph, path: Path, edit: Callable[[onnx.ModelProto], object]) -> OnnxRuntime:
     """The runtime of a file whose nodes were changed behind the back of its metadata, with a digest that fits."""
     model = to_onnx(graph)
     edit(model)
@@ -80,6 +83,65 @@ RETOUCHES: dict[str, tuple[Make, Callable[[onnx.ModelProto], None], str]] = {
 }
 
 
+@pytest.fixture
+def believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody compares the nodes with those of the graph."""
+    monkeypatch.setattr(own_nodes, "require_own_nodes", lambda *_: None)
+
+
+@pytest.mark.parametrize("what", RETOUCHES)
+def test_a_wrong_node_is_refused_by_name(what: str, tmp_path: Path) -> None:
+    make, edit, layer = RETOUCHES[what]
+    with pytest.raises(QgaitError, match=rf"model.onnx does not compute what it describes: the \w+ {layer}"):
+        retouched(make(0), tmp_path / "model.onnx", edit)
+
+
+def other_attribute(model: onnx.ModelProto) -> None:
+    node = next(item for item in model.graph.node if item.op_type == "Requant")
+    next(item for item in node.attribute if item.name == "hi").i -= 1
+
+
+def other_constant(model: onnx.ModelProto) -> None:
+    """One that many nodes share."""
+    tensor = next(item for item in model.graph.initializer if item.name == "int32/128")
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(127, np.int32), tensor.name))
+
+
+def other_function(model: onnx.ModelProto) -> None:
+    next(node for node in model.functions[0].node if node.op_type == "Add").op_type = "Sub"
+
+
+def same_kind_of_value(model: onnx.ModelProto) -> None:
+    """What is read instead has the same type and shape."""
+    next(item for item in model.graph.node if item.op_type == "Add" and item.name == "add6").input.reverse()
+
+
+def no_node(model: onnx.ModelProto) -> None:
+    del model.graph.node[-1]
+    model.graph.node.append(onnx.helper.make_node("Identity", ["conv0"], ["embedding"]))
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (other_attribute, "the node conv0"),
+        (other_constant, "the initializer int32/128"),
+        (other_function, "the Requant function"),
+        (same_kind_of_value, "the node add6"),
+        (no_node, "the node Identity"),
+    ],
+)
+def test_every_part_of_a_file_is_compared_with_the_graph(
+    edit: Callable[[onnx.ModelProto], None], words: str, tmp_path: Path
+) -> None:
+    model = to_onnx(tiny_graph())
+    require_own_nodes(model, tiny_graph(), tmp_path)
+    edit(model)
+    with pytest.raises(QgaitError, match=words):
+        require_own_nodes(model, tiny_graph(), tmp_path)
+
+
+@pytest.mark.usefixtures("believed")
 @pytest.mark.parametrize("what", RETOUCHES)
 def test_a_wrong_node_is_seen_and_its_layer_named(what: str, tmp_path: Path) -> None:
     make, edit, layer = RETOUCHES[what]
@@ -92,15 +154,16 @@ def test_a_wrong_node_is_seen_and_its_layer_named(what: str, tmp_path: Path) -> 
     assert result.first_layer == layer
 
 
+@pytest.mark.usefixtures("believed")
 def test_forgotten_repetition_does_not_pass(tmp_path: Path) -> None:
-    """Without it a clip of one frame has no values at all; ONNX Runtime may say so in its own way."""
+    """Without it a clip of one frame has no values at all; ONNX Runtime may refuse to run."""
     graph = temporal_graph()
     runtime = retouched(graph, tmp_path / "model.onnx", no_repetition)
     clip = silhouettes(1, 1, 16, 12)
     wanted = Reference(graph).embed(clip)
     try:
         found = runtime.embed(clip)
-    except Exception as error:  # its exceptions have no common base
-        assert "onnxruntime" in type(error).__module__
+    except QgaitError as error:
+        assert "ONNX Runtime cannot run" in error.problem
         return
     assert found.shape != wanted.shape or np.any(found != wanted)
