@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from hard_clips import Clip, walkers
-from random_networks import FORMS, published_backbone, random_backbone
+from random_networks import FORMS, has_wide_embedding, published_backbone, random_backbone
 
 from qgait.calibration.calibrate import calibrate
 from qgait.calibration.observers import METHODS
@@ -41,9 +41,10 @@ class Member:
 
 
 class NetworkSeries:
-    """Round after round of all forms at all bit widths and of trained networks, in an order that the seed tells.
+    """Round after round of all forms and of trained networks, in an order that the seed tells.
 
-    ``checkpoints`` are float networks, which are quantized at every bit width, or quantized ones.
+    Forms with an embedding of any width come at every bit width; the others, which take far longer for a code, at one a
+    round. ``checkpoints`` are float networks, which are quantized at every bit width, or quantized ones.
     """
 
     def __init__(self, seed: int, checkpoints: Sequence[Path]) -> None:
@@ -58,14 +59,19 @@ class NetworkSeries:
 
     def member(self, number: int) -> Member:
         """What network ``number`` is."""
-        size = len(FORMS) * len(BITS) + PUBLISHED + len(self._trained)
+        size = len(self._round(0))
         turn, place = divmod(number, size)
-        members = [Member(name, "random", bits, variant) for name, variant in FORMS for bits in BITS]
+        return self._round(turn)[int(np.random.default_rng([self._seed, turn]).permutation(size)[place])]
+
+    def _round(self, turn: int) -> list[Member]:
+        members = []
+        for i, (name, variant) in enumerate(FORMS):
+            every = BITS if has_wide_embedding(name) else (BITS[(turn + i) % len(BITS)],)
+            members += [Member(name, "random", bits, variant) for bits in every]
         for i, bits in enumerate(BITS):
             name, variant = FORMS[(PUBLISHED * turn + i) % len(FORMS)]
             members.append(Member(name, "random, published widths", bits, variant))
-        members += self._trained
-        return members[int(np.random.default_rng([self._seed, turn]).permutation(size)[place])]
+        return members + self._trained
 
     def graph(self, number: int) -> Graph:
         """The integer graph of network ``number``, the same at every call; QgaitError when it cannot be made."""

@@ -20,7 +20,12 @@ FORMS = [(name, variant) for name, backbone in BACKBONES.items() for variant in 
 FIRST_WIDTHS = (2, 3, 4, 5, 6, 8)  # of the largest maps
 WIDTHS = (3, 4, 5, 6, 7, 8, 12, 16, 17)
 LAST_WIDTHS = (16, 20, 24, 32, 48, 64)
-EMBEDDINGS = (100, 256, 500, 1024)
+EMBEDDINGS = (256, 500, 1024)
+
+
+def has_wide_embedding(name: str) -> bool:
+    """Whether the embedding of a backbone has a width of its own, which may be large where all layers are narrow."""
+    return "embedding" in inspect.signature(BACKBONES[name]).parameters
 
 
 def random_backbone(name: str, variant: dict[str, Any], seed: list[int]) -> Backbone:
@@ -31,7 +36,7 @@ def random_backbone(name: str, variant: dict[str, Any], seed: list[int]) -> Back
     inner = rng.choice(WIDTHS, len(published) - 2)
     channels = [int(width) for width in (rng.choice(FIRST_WIDTHS), *inner, rng.choice(LAST_WIDTHS))]
     config: dict[str, Any] = {**variant, "channels": tuple(channels)}
-    if "embedding" in arguments:
+    if has_wide_embedding(name):
         config["embedding"] = int(rng.choice(EMBEDDINGS))
     if "depths" in arguments:
         config["depths"] = tuple(int(depth) for depth in rng.integers(1, 3, 4))

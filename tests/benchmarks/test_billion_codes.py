@@ -14,10 +14,12 @@ import pytest
 
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d
+from qgait.models.registry import BACKBONES
 from qgait.runtime.reference import Reference
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-PLAIN = 3  # the number of a network that is small and quick to compile, a GaitSimple
+PLAIN = 22  # the number of a network that is small and quick to compile, a GaitSimple
+RINGS = 27  # a GaitPart, which keeps rings
 FIRST = ["--first", str(PLAIN)]
 
 
@@ -145,12 +147,13 @@ def test_an_arm_target_that_differs_is_named(
     monkeypatch.setattr(billion, "EMULATED_EVERY", 1)
     monkeypatch.setattr(comparison, "EMULATED_CODES", 5000)
     state = tmp_path / "counts.json"
-    number = len(billion.emulated_targets()) * 2 + PLAIN  # its turn is the fourth target's
+    targets = billion.emulated_targets()
+    number = len(targets) * 2 + 3  # its turn is the fourth target's
     monkeypatch.setattr(billion.NetworkSeries, "member", lambda self, _: member)
     member = billion.Member("gaitsimple", "random", "w3a3", {})
     assert billion.run(["--first", str(number), "--state", str(state), "--codes", "10000", "--networks", "1"]) == 1
     found = counted(state)["difference"]
-    assert (found["runtime"], found["index"]) == (billion.emulated_targets()[PLAIN], [0, 1])
+    assert (found["runtime"], found["index"]) == (targets[3], [0, 1])
 
 
 def test_the_same_number_is_the_same_network(billion: ModuleType) -> None:
@@ -162,16 +165,19 @@ def test_the_same_number_is_the_same_network(billion: ModuleType) -> None:
             np.testing.assert_array_equal(a.requant.multiplier, b.requant.multiplier)
 
 
-def test_a_round_has_every_backbone_at_every_bit_width(billion: ModuleType) -> None:
+def test_four_rounds_have_every_backbone_at_every_bit_width(billion: ModuleType) -> None:
     series = billion.NetworkSeries(0, [])
-    members = [series.member(number) for number in range(61)]
+    size = 6 * 4 + 8 + 4 + 1
+    members = [series.member(number) for number in range(4 * size)]
     random = {(m.backbone, str(m.variant), m.bits) for m in members if m.weights == "random"}
     assert len(random) == 14 * 4
     assert {m.weights for m in members} == {"random", "random, published widths", "gaitset_walkers.safetensors"}
+    assert {m.backbone for m in members if m.weights == "random, published widths"} == set(BACKBONES)
+    assert sum(m.weights == "gaitset_walkers.safetensors" for m in members) == 4
 
 
 def test_clips_reach_the_ends(billion: ModuleType, comparison: ModuleType) -> None:
-    graph = billion.NetworkSeries(0, []).graph(0)  # a GaitPart, which keeps rings
+    graph = billion.NetworkSeries(0, []).graph(RINGS)
     clips = comparison.HardClips(graph, billion.walkers())
     made = [clips.clip([0, 0, number]) for number in range(400)]
     assert {kind for kind, _ in made} == set(clips.kinds)
