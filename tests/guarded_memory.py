@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from example_graphs import silhouettes
 from qgait.compiler.assembly import Assembly
 from qgait.compiler.device import DEVICE
 from qgait.compiler.link import C_FLAGS, Linker, zig_command
+from qgait.compiler.tvm.emit import llvm_text
 from qgait.export.graph import Graph
 from qgait.runtime.programs import command_of
 from qgait.runtime.reference import Reference
@@ -29,8 +31,8 @@ PAGE, MPU_GRANULE = 4096, 32
 LONG_PERIOD = 4  # frames that are pushed again and again
 
 # "guards": pages or a protection unit. "ubsan": with clang's checks of undefined behaviour in all C besides.
-# "asan": gcc's checks of addresses and of undefined behaviour on a heap, and with clang's of addresses in the kernels.
-# "valgrind": a plain program on a heap, for valgrind.
+# "asan": on a heap, gcc's checks of addresses and of undefined behaviour in all C, LLVM's of addresses in the kernels.
+# "valgrind": on a heap, a plain program for valgrind. Both are for this machine.
 How = Literal["guards", "ubsan", "asan", "valgrind"]
 Edit = Callable[[str], str]
 
@@ -80,33 +82,50 @@ def build(
     (folder / "kernels.o").write_bytes(assembly.kernels)
     (folder / "cases").write_bytes(clips)
     (folder / "sizes.h").write_text(_sizes(assembly, len(clips), tight_in_front))
-    program = folder / "walks"
+    (folder / "guards.S").write_text((SOURCES / "guards.S").read_text())  # beside weights.bin, which it includes
+    program, kernels = folder / "walks", folder / "kernels.o"
+    sources = [SOURCES / "walks.c", folder / "glue.c", folder / "guards.S"]
     if target.bare_metal:
-        assert how in ("guards", "ubsan")
         linker = Linker(target, folder)
-        linker.flags = (*linker.flags, *(UBSAN if how == "ubsan" else ()))
-        sources = [
-            *(SOURCES / name for name in ("walks.c", "memory_guarded.c", "memory_mpu.c", "guards.S")),
-            folder / "glue.c",
-        ]
-        (folder / "guards.S").write_text((SOURCES / "guards.S").read_text())  # beside weights.bin
-        linker.bare_program(
-            [*sources[:3], folder / "guards.S", folder / "glue.c"], [folder / "kernels.o"], folder, program
-        )
+        linker.flags = (*_checked(linker.flags, how), f"-I{SOURCES}")
+        sources += [SOURCES / "memory_guarded.c", SOURCES / "memory_mpu.c"]
+        linker.bare_program(sources, [kernels], folder, program)
         return Build(program, target, how)
-    memory = ["memory_guarded.c", "memory_pages.c"] if how in ("guards", "ubsan") else ["memory_heap.c"]
-    sources = [SOURCES / name for name in ("walks.c", *memory, "guards.S")]
-    sources += [folder / "glue.c", folder / "kernels.o", DEVICE / "system_posix.c"]
-    include = [f"-I{folder}", f"-I{SOURCES}", f"-I{DEVICE}"]
+    sources.append(DEVICE / "system_posix.c")
     if how in ("guards", "ubsan"):
-        compiler = [*zig_command(), "cc", *target.zig_flags, *C_FLAGS, *(UBSAN if how == "ubsan" else ()), "-static"]
+        sources += [SOURCES / "memory_guarded.c", SOURCES / "memory_pages.c"]
+        compiler = [*zig_command(), "cc", *target.zig_flags, *_checked(C_FLAGS, how), "-static"]
     else:
+        sources.append(SOURCES / "memory_heap.c")
         compiler = ["gcc", "-std=gnu2x", "-O1", "-g", *(GCC_SANITIZERS if how == "asan" else ())]
-    done = subprocess.run(
-        [*compiler, *include, *map(str, sources), "-o", str(program)], capture_output=True, text=True, cwd=folder
-    )
-    assert done.returncode == 0, done.stderr
+        if how == "asan":
+            kernels = _with_address_checks(assembly, folder)
+    include = [f"-I{folder}", f"-I{SOURCES}", f"-I{DEVICE}"]
+    _run([*compiler, *include, *map(str, [*sources, kernels]), "-o", str(program)], folder)
     return Build(program, target, how)
+
+
+def _checked(flags: Sequence[str], how: How) -> Sequence[str]:
+    """For zig, which heeds no flag for a sanitizer beside one that switches all of them off."""
+    return flags if how == "guards" else [*(flag for flag in flags if flag != "-fno-sanitize=all"), *UBSAN]
+
+
+def _with_address_checks(assembly: Assembly, folder: Path) -> Path:
+    """The kernels again, with a check before every load and store; gcc's runtime has the same calls as clang's."""
+    program = assembly.program
+    text = llvm_text(program.kernels, program.target).replace("define dllexport", "define")
+    text, found = re.subn(r"^(define void @.*local_unnamed_addr) (#\d+)", r"\1 sanitize_address \2", text, flags=re.M)
+    assert found == len(program.kernels)
+    (folder / "kernels.ll").write_text(text)
+    out = folder / "kernels-checked.o"
+    flags = ["-target", "x86_64-linux-gnu", "-O0", "-fPIC", "-fsanitize=address", "-Wno-override-module"]
+    _run([*zig_command(), "cc", *flags, "-c", "kernels.ll", "-o", str(out)], folder)
+    return out
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
 
 
 def cases(graph: Graph, pushes: int) -> bytes:
@@ -152,19 +171,3 @@ def _sizes(assembly: Assembly, case_bytes: int, tight_in_front: bool) -> str:
 
 def _pages(size: int) -> int:
     return -(-size // PAGE) * PAGE
-
-
-def replaced(before: str, after: str) -> Edit:
-    """An edit of one place, which has to be in one of the files."""
-    return lambda text: text.replace(before, after)
-
-
-def chained(edits: Sequence[Edit]) -> Edit:
-    """One edit after the other."""
-
-    def edit(text: str) -> str:
-        for one in edits:
-            text = one(text)
-        return text
-
-    return edit

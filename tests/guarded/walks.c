@@ -108,7 +108,7 @@ static void placements(uint32_t shifts)
     for (int end = AT_FRONT; end <= AT_BACK; end++)
         for (uint32_t shift = 0; shift < shifts; shift++)
             for (unsigned i = 0; i < sizeof rubbish / sizeof *rubbish; i++) {
-                uint8_t *arena = place(ARENA, GAIT_ARENA_BYTES, end, shift * 64 / shifts);
+                uint8_t *arena = place(ARENA, GAIT_ARENA_BYTES, end, shift * 61 % 64);
                 walk(arena, clips + (shift + i) % count, shift, rubbish[i]);
                 check_margins(ARENA);
             }
