@@ -118,7 +118,8 @@ def _with_address_checks(assembly: Assembly, folder: Path) -> Path:
     assert found == len(program.kernels)
     (folder / "kernels.ll").write_text(text)
     out = folder / "kernels-checked.o"
-    flags = ["-target", "x86_64-linux-gnu", "-O0", "-fPIC", "-fsanitize=address", "-Wno-override-module"]
+    with_gcc = program.target.zig_target.replace("musl", "gnu")
+    flags = ["-target", with_gcc, "-O0", "-fPIC", "-fsanitize=address", "-Wno-override-module"]
     _run([*zig_command(), "cc", *flags, "-c", "kernels.ll", "-o", str(out)], folder)
     return out
 
