@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15
 
-.PHONY: setup demo test test-newest lint wheel constraints clean
+.PHONY: setup demo test test-newest sanitize lint wheel constraints clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,10 @@ test: lint
 test-newest:
 	$(MAKE) setup VENV=.venv-newest PYTHON=$(or $(NEWEST),python3.13)
 	$(MAKE) -o lint test VENV=.venv-newest
+
+# the library between guard pages, under sanitizers and valgrind: every processor, a million pushes (about two hours)
+sanitize: setup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/sanitize.py
 
 # the wheel, the source archive and the bill of materials, the same bytes every time
 wheel: setup

@@ -42,9 +42,9 @@ def build_driver(kernels: Sequence[Kernel], target: Target, folder: Path) -> Pat
     return driver
 
 
-def driver_command(driver: Path, data: Path, target: Target, repeats: int) -> list[str | Path]:
-    """Runs a driver in the folder that it is in; it writes ``outputs`` there."""
-    words = [data.name, "outputs", str(repeats)]
+def driver_command(driver: Path, data: Path, target: Target, repeats: int, *moved: str) -> list[str | Path]:
+    """Runs a driver in the folder that it is in; it writes ``outputs`` there. "moved": see kernel_driver.c."""
+    words = [data.name, "outputs", str(repeats), *moved]
     if target.bare_metal:
         return list(system_command(emulator(target), driver, words))
     return [*(target.qemu or ()), driver, *words]
@@ -91,7 +91,7 @@ def run(driver: Path, calls: Calls, target: Target, repeats: int = 1) -> Codes:
     """The outputs of all calls, one behind the other; fails where a kernel leaves its memory."""
     data = driver.with_name("data")
     data.write_bytes(calls.file())
-    command = driver_command(driver, data, target, repeats)
+    command = driver_command(driver, data, target, repeats, "moved")
     done = subprocess.run(command, capture_output=True, text=True, cwd=driver.parent)
     assert done.returncode == 0, f"the driver ended with {done.returncode}: {done.stderr}"
     return np.fromfile(driver.with_name("outputs"), np.int8)

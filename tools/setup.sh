@@ -14,6 +14,8 @@ command -v qemu-system-arm >/dev/null || missing="$missing qemu-system-arm"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 # a second linker: the tests link a bundle with Debian's cross compiler too
 command -v aarch64-linux-gnu-gcc >/dev/null || missing="$missing gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+# it watches the compiled library at work; gcc's own sanitizers come with gcc
+command -v valgrind >/dev/null || missing="$missing valgrind"
 # what examples/c is built with
 command -v cmake >/dev/null || missing="$missing cmake"
 command -v pkg-config >/dev/null || missing="$missing pkg-config"

@@ -53,6 +53,11 @@ def assembly(kernels: Sequence[Kernel], target: Target) -> str:
     return tvm.get_global_func("target.build.llvm")(_lowered(kernels, target), llvm_target(target)).inspect_source("s")
 
 
+def llvm_text(kernels: Sequence[Kernel], target: Target) -> str:
+    """The same functions in LLVM's own text, for passes that TVM does not run, such as a sanitizer's."""
+    return tvm.get_global_func("target.build.llvm")(_lowered(kernels, target), llvm_target(target)).inspect_source("ll")
+
+
 def check_object(data: bytes, wanted: set[str], machine: int) -> None:
     """RuntimeError unless the object is for ``machine``, defines ``wanted`` and needs only memcpy and its like."""
     if elf.machine(data) != machine:
