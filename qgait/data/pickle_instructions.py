@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qgait.data.plain_arrays import MalformedError
 from qgait.errors import QgaitError
 
 FIX = "take the file from its original source, or store the sequence as one plain uint8 array [frames, 64, 64]"
@@ -56,10 +57,6 @@ class Container:
     """A list, dictionary or set; what is in it is dropped. It is followed only so that names in it are found."""
 
     kind: str
-
-
-class MalformedError(Exception):
-    """The instructions do not add up to one numpy array."""
 
 
 def decode(data: bytes, path: Path) -> Any:

@@ -140,8 +140,8 @@ class Configuration(Bounded):
 
     def _named(self, changes: object, source: str) -> str:
         model = changes.get("model") if isinstance(changes, Mapping) else None
-        name = str(model.get("name", self.model)) if isinstance(model, Mapping) else self.model
-        if name not in BACKBONES:
+        name = model.get("name", self.model) if isinstance(model, Mapping) else self.model
+        if not isinstance(name, str) or name not in BACKBONES:
             fix = f"choose one of {', '.join(BACKBONES)}."
             raise QgaitError(f"There is no backbone called {shown(name)} (in {source}).", fix)
         return name

@@ -37,12 +37,12 @@ def check(name: str, change: dict[str, object], folder: Path) -> bool:
 
 def test_any_value_for_any_key(tmp_path: Path) -> None:
     rng = random.Random(0)
-    results = [check("gaitset", nested(key, value), tmp_path) for key in keys() for value in rng.sample(ODD, 12)]
+    results = [check("gaitset", nested(key, value), tmp_path) for key in keys() for value in rng.sample(ODD, 4)]
     assert True in results and False in results
 
 
 def test_any_few_values_for_any_backbone(tmp_path: Path) -> None:
-    results = [check(name, change, tmp_path) for name, change in changes(1, 600)]
+    results = [check(name, change, tmp_path) for name, change in changes(1, 300)]
     assert True in results and False in results
 
 
@@ -109,4 +109,4 @@ def test_a_file_of_settings_is_a_small_regular_file(tmp_path: Path) -> None:
     with pytest.raises(QgaitError, match="link that leads back to itself"):
         read(tmp_path / "a.yaml")
     with pytest.raises(QgaitError, match="is a device"):
-        read("/dev/zero.yaml" if Path("/dev/zero.yaml").exists() else Path("/dev/zero"))
+        read(Path("/dev/zero"))
