@@ -34,7 +34,7 @@ def folders_in(folder: Path, left_out: list[str]) -> list[str]:
 
 
 def files_in(folder: Path, suffixes: Collection[str], left_out: list[str]) -> list[str]:
-    """Names of the files in ``folder`` that end in one of ``suffixes``, sorted, without hidden ones and ``left_out``."""
+    """The files in ``folder`` that end in one of ``suffixes``, sorted, without hidden and ``left_out``."""
     named = [e for e in _entries(folder) if os.path.splitext(e.name)[1].lower() in suffixes]  # noqa: PTH122, 100 times faster
     files = [e.name for e in named if _is(e, os.DirEntry.is_file, left_out)]
     if len(files) < len(named):

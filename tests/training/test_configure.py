@@ -162,7 +162,7 @@ def test_a_resumed_run_has_its_own_settings_and_what_is_changed_now() -> None:
         ((), {"milestones": "1,x"}, "schedule.milestones in the command line is '1,x'", "[10000, 20000, 30000]"),
         ((), {"iterations": 0}, "iterations in the command line is 0", "example 40000"),
         ((), {"protocol": "casia"}, "data.protocol in the command line is 'casia'", "casia-b"),
-        ((), {"init": Path("gone.pt")}, "There is no checkpoint gone.pt", "path"),
+        ((), {"init": Path("gone.pt")}, "gone.pt cannot be read: there is no such file", "path"),
     ],
 )
 def test_what_cannot_be_is_refused(settings: tuple[str, ...], options: dict[str, Any], problem: str, fix: str) -> None:
