@@ -28,6 +28,12 @@ def png(width: int, height: int, rows: int, depth: int = 8, colour: int = 0) -> 
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+def png_data(content: bytes) -> bytes:
+    """The first piece of data of a PNG."""
+    place = content.index(b"IDAT")
+    return content[place + 4 : place + 4 + struct.unpack_from(">I", content, place - 4)[0]]
+
+
 def encoded(suffix: str, picture: np.ndarray) -> bytes:
     """As OpenCV writes it."""
     done, content = cv2.imencode(suffix, picture)

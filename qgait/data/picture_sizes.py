@@ -42,6 +42,15 @@ def announced(content: bytes) -> Announced | None:
 
 
 def _png(content: bytes) -> tuple[int, ...] | None:
+    """None also where a piece announces more bytes than there are: decoders reserve memory for it before they look."""
+    place = 8
+    while place < len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        place += 12 + length
+        if place > len(content):
+            return None
+        if kind == b"IEND":
+            break
     return struct.unpack_from(">II", content, 16) if content[12:16] == b"IHDR" else None
 
 

@@ -25,7 +25,7 @@ ALLOWED = [collections.Counter]
 TRAINING_HEADS = tuple(f"{name}." for name in CLASSIFIERS)
 TRAINING_STATE = ("optimizer", "scheduler", "iteration", "training")
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-MAX_NAMES = 20_000
+MAX_NAMES = 5_000
 MOST_LISTED = 10
 
 State = dict[str, torch.Tensor]
@@ -60,7 +60,7 @@ def load(path: str | Path, model_name: str | None = None, classifier: bool = Fal
     except QgaitError as error:
         raise QgaitError(f"{path}: {error.problem}", error.fix) from None
     check_names(path, name, state, model.state_dict())
-    model.load_state_dict(_float32(path, state), strict=False)
+    model.load_state_dict(float32(path, state), strict=False)
     return model.eval()
 
 
@@ -118,7 +118,7 @@ def _weights(path: Path, content: object) -> tuple[State, list[str]]:
     return found, dropped
 
 
-def _float32(path: Path, state: State) -> State:
+def float32(path: Path, state: State) -> State:
     """All values in float32, in which they are finite and variances are not negative."""
     converted: State = {}
     for key, value in state.items():

@@ -10,7 +10,7 @@ import pickletools
 from typing import Any
 
 MAX_SIZE = 1_000
-MAX_INSTRUCTIONS = 1_000_000
+MAX_INSTRUCTIONS = 500_000
 
 
 class OversizedError(Exception):

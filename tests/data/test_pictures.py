@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import struct
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from picture_mutations import FORMATS, chunk, encoded, picture_files, png, resized, small
+from picture_mutations import FORMATS, chunk, encoded, picture_files, png, png_data, resized, small
 
 from qgait.data.picture_sizes import announced
 from qgait.data.pictures import MAX_PIXELS, read_image
@@ -67,10 +68,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_small_files_take_little_memory(tmp_path: Path) -> None:
+    length = len(png_data(small(".png")))
     files = {
         "bytes.png": png(60_000, 60_000, 1)[:277],
         "half.png": png(20_000, 90_000, 500, 1, 0),
         "tall.png": png(1, 1 << 30, 10),
+        "a piece of 4 GB.png": small(".png").replace(struct.pack(">I", length) + b"IDAT", b"\xff\xff\xff\xffIDAT"),
         **{f"huge{suffix}": resized(suffix, 46_000, 46_000) for suffix in FORMATS},
     }
     for name, content in files.items():

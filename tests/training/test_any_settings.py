@@ -37,7 +37,7 @@ def check(name: str, change: dict[str, object], folder: Path) -> bool:
 
 def test_any_value_for_any_key(tmp_path: Path) -> None:
     rng = random.Random(0)
-    results = [check("gaitset", nested(key, value), tmp_path) for key in keys() for value in rng.sample(ODD, 4)]
+    results = [check("gaitset", nested(key, value), tmp_path) for key in keys() for value in rng.sample(ODD, 2)]
     assert True in results and False in results
 
 
