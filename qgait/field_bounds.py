@@ -22,7 +22,15 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Factor = Annotated[float, Meta(ge=0, le=1_000_000)]  # what something is multiplied by; 0 switches it off
 Above0 = Annotated[float, Meta(ge=1e-6, le=1_000_000)]  # what is divided by, or what stretches
-Text = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"\A[^\x00\ud800-\udfff]*\Z")]
+Text = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=4096,
+        pattern=r"\A[^\x00\ud800-\udfff]*\Z",
+        description="UTF-8 text, neither empty nor with NUL",
+    ),
+]
 
 
 def converted(value: object, hint: Any) -> Any:

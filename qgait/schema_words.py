@@ -25,7 +25,10 @@ _FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`\Z"
 
 
 def wanted(hint: Any) -> str:
-    """What a type with its bounds asks for: "a whole number from 1 to 8", "a list of 2 numbers", "text or null"."""
+    """What a type with its bounds asks for: "a whole number from 1 to 8", "a list of 2 numbers", "text or null".
+
+    A type whose ``Meta`` has a description is described by it.
+    """
     return _said(types.type_info(hint))
 
 
@@ -48,11 +51,11 @@ def place_and_problem(error: ValidationError) -> tuple[str, str]:
 def _said(kind: types.Type) -> str:
     match kind:
         case types.Metadata():
-            return _said(kind.type)
+            return (kind.extra_json_schema or {}).get("description") or _said(kind.type)
         case types.IntType() | types.FloatType():
             return _NAMES["int" if isinstance(kind, types.IntType) else "float"] + _bounds(kind)
         case types.StrType():
-            return "text" if not kind.min_length else "text that is not empty"
+            return "text"
         case types.BoolType():
             return _NAMES["bool"]
         case types.NoneType():

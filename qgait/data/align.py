@@ -28,7 +28,8 @@ def align(mask: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8] | No
     """Return the aligned frame, uint8 [64, 64] with values 0 .. 255, or None if there is hardly anybody in ``mask``.
 
     ``mask`` is [h, w], uint8 with background 0 and person 255 (values between are soft edges), or boolean. None means
-    that the sum of all pixels is at most 10,000, or that what is white is a flat line a thousand times as wide as high. Anything else than such an array is a :class:`QgaitError`.
+    that the sum of all pixels is at most 10,000, or that what is white is a flat line, thousands of times as wide as
+    high. Anything else than such an array is a :class:`QgaitError`.
     """
     if mask.ndim != 2 or 0 in mask.shape or mask.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_)):
         raise QgaitError(

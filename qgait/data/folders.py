@@ -74,7 +74,7 @@ def _is(entry: os.DirEntry[str], kind: Callable[[os.DirEntry[str]], bool], left_
 def check_folder(root: Path, what: str) -> None:
     """Refuse a ``root`` that is not there or is a file."""
     if not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir raises for some names
-        state = "is a file" if os.path.lexists(root) else "does not exist"
+        state = "is no folder" if os.path.lexists(root) else "does not exist"
         raise QgaitError(f"The folder of {what}, {root}, {state}.", "give the folder that contains the subjects")
 
 

@@ -80,7 +80,7 @@ def test_view_folders_without_sequence_are_left_out_and_it_is_said(root: Path) -
 def test_wrong_folders_get_a_sentence(root: Path, tmp_path: Path) -> None:
     with pytest.raises(QgaitError, match="does not exist"):
         Dataset.open(tmp_path / "nowhere")
-    with pytest.raises(QgaitError, match="is a file"):
+    with pytest.raises(QgaitError, match="is no folder"):
         Dataset.open(root / "001/nm-01/000/000.pkl")
     (tmp_path / "empty").mkdir()
     with pytest.raises(QgaitError, match=r"expected .*SUBJECT/TYPE/VIEW/\*\.pkl, found nothing"):

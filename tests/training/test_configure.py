@@ -158,7 +158,7 @@ def test_a_resumed_run_has_its_own_settings_and_what_is_changed_now() -> None:
         (("batch.people=many",), {}, "batch.people in the command line is 'many'", "example 8"),
         (("batch.people",), {}, "'batch.people' sets nothing", "KEY=VALUE"),
         (("model.name=[1]",), {}, "no backbone called", "gaitset"),
-        (("init=5",), {}, "init in the command line is 5, but has to be text", "leave it out"),
+        (("init=5",), {}, "init in the command line is 5, but has to be UTF-8 text", "leave it out"),
         ((), {"milestones": "1,x"}, "schedule.milestones in the command line is '1,x'", "[10000, 20000, 30000]"),
         ((), {"iterations": 0}, "iterations in the command line is 0", "example 40000"),
         ((), {"protocol": "casia"}, "data.protocol in the command line is 'casia'", "casia-b"),
