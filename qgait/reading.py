@@ -63,7 +63,10 @@ def read_bytes(path: Path, limit: int, fix: str) -> bytes:
     """The content of a regular file of at most ``limit`` bytes, also if it grows meanwhile; QgaitError with ``fix``."""
     with open_regular(path, limit, fix) as file:
         try:
-            content = file.read(limit + 1)
+            there = min(limit, os.fstat(file.fileno()).st_size)
+            content = file.read(there + 1)  # not limit + 1: that much is allocated at once
+            if len(content) > there:
+                content += file.read(limit + 1 - len(content))
         except OSError as error:
             raise QgaitError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.", fix) from None
     if len(content) > limit:

@@ -75,7 +75,7 @@ def test_a_model_file_is_loaded_as_what_it_is(model: SimulatedNetwork, tmp_path:
 
     save_file(backbone("gaitset").state_dict(), tmp_path / "float.safetensors")
     assert not isinstance(qgait.load(tmp_path / "float.safetensors"), SimulatedNetwork)
-    with pytest.raises(qgait.QgaitError, match="no checkpoint"):
+    with pytest.raises(qgait.QgaitError, match="there is no such file"):
         qgait.load(tmp_path / "gone.safetensors")
 
 

@@ -20,13 +20,16 @@ SIZE = 64
 # OpenGait's bound for "nobody in the picture": fewer than 40 white pixels
 EMPTY_SUM = 10000
 _WEIGHT_BITS = 11
+# pixels of a scaled picture: a line along a picture of 8K would be scaled to gigabytes, and is nobody
+MOST_SCALED = 1 << 24
 
 
 def align(mask: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8] | None:
     """Return the aligned frame, uint8 [64, 64] with values 0 .. 255, or None if there is hardly anybody in ``mask``.
 
     ``mask`` is [h, w], uint8 with background 0 and person 255 (values between are soft edges), or boolean. None means
-    that the sum of all pixels is at most 10,000. Anything else than such an array is a :class:`QgaitError`.
+    that the sum of all pixels is at most 10,000, or that what is white is a flat line, thousands of times as wide as
+    high. Anything else than such an array is a :class:`QgaitError`.
     """
     if mask.ndim != 2 or 0 in mask.shape or mask.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_)):
         raise QgaitError(
@@ -41,6 +44,8 @@ def align(mask: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8] | No
     rows = np.flatnonzero(picture.any(axis=1))
     person = picture[rows[0] : rows[-1] + 1]
     width = max(1, int(SIZE * (person.shape[1] / person.shape[0])))
+    if max(SIZE, person.shape[0]) * width > MOST_SCALED:
+        return None
     scaled = resize(person, SIZE, width)
     mass = scaled.sum(axis=0, dtype=np.int64).cumsum()
     if mass[-1] == 0:  # a picture so tall and thin that scaling leaves nothing of it

@@ -10,22 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from qgait.data.opencv import opencv
 from qgait.data.silhouettes import HEIGHT, WIDTH, Clip, cut
 from qgait.errors import QgaitError
+from qgait.field_bounds import Bounded, Share
 
 _CHANNELS = 32
 _TRIALS = 100  # to place a rectangle that fits
-_PROBABILITIES = ("perspective", "flip", "rotate", "erase", "affine")
+_Area = Annotated[float, Meta(gt=0, le=1)]
+_Aspect = Annotated[float, Meta(ge=0.01, le=100)]
 
 
 @dataclass(frozen=True)
-class Augmentations:
+class Augmentations(Bounded):
     """How probable each change is, 0 .. 1, and how large it can be. The ranges are OpenGait's.
 
     - ``perspective``: the upper and lower corners move inwards by whole columns below ``perspective_columns``, each by
@@ -39,32 +42,23 @@ class Augmentations:
       after; they are (0, 0), (rows, 0) and (0, columns) as (x, y), again as OpenGait has it.
     """
 
-    perspective: float = 0.0
-    flip: float = 0.0
-    rotate: float = 0.0
-    erase: float = 0.0
-    affine: float = 0.0
-    perspective_columns: int = 10
-    rotate_degrees: float = 10.0
-    erase_area: tuple[float, float] = (0.05, 0.2)
-    erase_aspect: tuple[float, float] = (0.3, 1 / 0.3)
-    affine_pixels: int = 10
+    perspective: Share = 0.0
+    flip: Share = 0.0
+    rotate: Share = 0.0
+    erase: Share = 0.0
+    affine: Share = 0.0
+    perspective_columns: Annotated[int, Meta(ge=1, le=HEIGHT // 2)] = 10
+    rotate_degrees: Annotated[float, Meta(ge=0, le=180)] = 10.0
+    erase_area: tuple[_Area, _Area] = (0.05, 0.2)
+    erase_aspect: tuple[_Aspect, _Aspect] = (0.3, 1 / 0.3)
+    affine_pixels: Annotated[int, Meta(ge=1, le=WIDTH // 2)] = 10
 
     def __post_init__(self) -> None:
-        for name in _PROBABILITIES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise QgaitError(f"The probability of {name} is {getattr(self, name)}.", "choose one from 0 to 1.")
-        (smallest, largest), (flattest, tallest) = self.erase_area, self.erase_aspect
-        if not 0 < smallest <= largest <= 1 or not 0 < flattest <= tallest:
-            raise QgaitError(
-                f"Rectangles of area {self.erase_area} and aspect {self.erase_aspect} cannot be erased.",
-                "give two numbers above 0, the smaller first; areas are at most 1.",
-            )
-        if not 1 <= self.perspective_columns <= HEIGHT // 2 or not 1 <= self.affine_pixels <= WIDTH // 2:
-            raise QgaitError(
-                f"Corners cannot move by {self.perspective_columns} columns or {self.affine_pixels} pixels.",
-                f"move them by 1 to {HEIGHT // 2} columns and 1 to {WIDTH // 2} pixels.",
-            )
+        super().__post_init__()
+        for name in ("erase_area", "erase_aspect"):
+            smallest, largest = getattr(self, name)
+            if smallest > largest:
+                raise QgaitError(f"{name} is from {smallest} to {largest}.", "give the smaller number first.")
 
     @property
     def wide(self) -> bool:

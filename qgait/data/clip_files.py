@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import numpy as np
-
+from qgait.data.array_files import load_array
+from qgait.data.folders import files_in
 from qgait.data.pickles import load_arrays
 from qgait.data.silhouettes import Clip, check_clip
 from qgait.errors import QgaitError
@@ -15,28 +16,25 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
 
 def load_clip(path: Path) -> Clip:
     """Silhouettes uint8 [n, 64, 44] of a .pkl or .npy file, or of a folder of images, which are aligned."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for some names
         return _folder(path)
-    if not path.is_file():
-        raise QgaitError(f"There is no {path}.", "give .pkl or .npy files, or folders of silhouette images.")
     if path.suffix == ".pkl":
         return check_clip(load_arrays(path), str(path))
     if path.suffix == ".npy":
-        try:
-            return check_clip(np.load(path, allow_pickle=False), str(path))
-        except (ValueError, EOFError, OSError) as error:
-            raise QgaitError(
-                f"{path} is not a numpy array of numbers ({error}).", "save it with numpy.save."
-            ) from error
-    raise QgaitError(f"{path} is neither a .pkl nor a .npy file.", "give one of these, or a folder of images.")
+        return check_clip(load_array(path), str(path))
+    problem = f"{path} is neither a .pkl nor a .npy file." if os.path.lexists(path) else f"There is no {path}."
+    raise QgaitError(problem, "give .pkl or .npy files, or folders of silhouette images.")
 
 
 def _folder(path: Path) -> Clip:
     from qgait.data.align import align_walk
-    from qgait.data.prepare import number_order, read_image
+    from qgait.data.pictures import read_image
+    from qgait.data.prepare import number_order
 
-    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGES]
-    files.sort(key=lambda file: number_order(file.name))
+    left_out: list[str] = []
+    files = files_in(path, IMAGES, left_out)
+    if left_out:
+        raise QgaitError(f"{left_out[0]}.", "remove it: a walk has all of its frames.")
     if not files:
         raise QgaitError(f"{path} has no images.", f"give a folder with {', '.join(IMAGES)} silhouettes.")
-    return align_walk(map(read_image, files), f"the images of {path}")
+    return align_walk((read_image(path / name) for name in sorted(files, key=number_order)), f"the images of {path}")

@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
+from qgait.field_bounds import Bounded
+
+Frames = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 @dataclass(frozen=True)
-class FrameSampling:
+class FrameSampling(Bounded):
     """How many frames of a sequence, and in which order.
 
     ``count``: ``fixed`` takes ``frames``; ``unfixed`` a number drawn evenly from ``frames_min`` .. ``frames_max`` each
@@ -29,19 +33,22 @@ class FrameSampling:
 
     count: Literal["fixed", "unfixed", "all"] = "fixed"
     order: Literal["ordered", "unordered"] = "unordered"
-    frames: int = 30
-    frames_min: int = 10
-    frames_max: int = 50
-    skip: int = 0
-    limit: int = 720
+    frames: Frames = 30
+    frames_min: Frames = 10
+    frames_max: Frames = 50
+    skip: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    limit: Frames = 720
 
     def __post_init__(self) -> None:
-        if self.count not in ("fixed", "unfixed", "all") or self.order not in ("ordered", "unordered"):
-            raise QgaitError(
-                f"There is no frame sampling {self.count}_{self.order}.", "use fixed, unfixed or all, and (un)ordered"
-            )
-        if min(self.frames, self.frames_min, self.limit) < 1 or self.frames_max < self.frames_min or self.skip < 0:
-            raise QgaitError(f"The numbers of frames in {self} are impossible.", "take at least one frame, min <= max")
+        super().__post_init__()
+        if self.frames_max < self.frames_min:
+            problem = f"No number is from frames_min {self.frames_min} to frames_max {self.frames_max}."
+            raise QgaitError(problem, "give frames_max the larger one.")
+
+    @property
+    def most(self) -> int:
+        """The most frames that a clip can have."""
+        return {"fixed": self.frames, "unfixed": self.frames_max, "all": self.limit}[self.count]
 
     def indices(self, length: int, rng: np.random.Generator) -> NDArray[np.intp]:
         """The frames to take from a sequence of ``length`` >= 1 frames: indices 0 .. length - 1."""

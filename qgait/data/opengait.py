@@ -60,7 +60,8 @@ class Dataset:
         sequences: list[Sequence] = []
         several: list[str] = []
         empty: list[str] = []
-        for subject, kind, view, files in sequence_folders(root, SUFFIXES):
+        left_out: list[str] = []
+        for subject, kind, view, files in sequence_folders(root, SUFFIXES, left_out):
             folder = root / subject / kind / view
             if files:
                 sequences.append(Sequence(subject, kind, view, folder / files[0]))
@@ -68,6 +69,8 @@ class Dataset:
         if not sequences:
             raise wrong_layout(root, "SUBJECT/TYPE/VIEW/*.pkl", SUFFIXES)
         notes = []
+        if left_out:
+            notes.append(f"{len(left_out)} entries cannot be used and are left out ({left_out[0]}, ...).")
         if several:
             notes.append(
                 f"{len(several)} folders have several .pkl files; the first by name is used ({several[0]}, ...)."

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from qgait.errors import QgaitError
+from qgait.reading import MIB, read_bytes
+from qgait.schema_words import place_and_problem
+from qgait.shown import short
 
 BUILT_IN = ("casia-b",)
+MAX_BYTES = 64 * MIB
+MOST = 1_000_000  # names in a set
+MOST_DIGITS = 18
+FIX = 'write {"TRAIN_SET": ["001", ...], "TEST_SET": ["075", ...]} with the names of the subject folders'
 _CASIA_B_TRAIN = 74
+_Id = Annotated[str, Meta(max_length=255)]
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ def find_partition(choice: Path | str, subjects: Iterable[str]) -> Partition:
     if str(choice) == "casia-b":
         return _casia_b(subjects)
     path = Path(choice)
-    if not path.is_file():
+    if not os.path.lexists(path):
         names = ", ".join(BUILT_IN)
         raise QgaitError(
             f"There is no partition file {path}.", f"give a json file or one of the built-in names: {names}"
@@ -40,31 +52,40 @@ def find_partition(choice: Path | str, subjects: Iterable[str]) -> Partition:
     return read_partition(path)
 
 
+class _File(msgspec.Struct, forbid_unknown_fields=False):
+    """The file as OpenGait writes it; what else is in it does not matter."""
+
+    train: Annotated[list[_Id], Meta(max_length=MOST)] = msgspec.field(name="TRAIN_SET")
+    test: Annotated[list[_Id], Meta(max_length=MOST)] = msgspec.field(name="TEST_SET")
+    probes: Annotated[list[_Id], Meta(max_length=MOST)] = msgspec.field(name="PROBE_SET", default_factory=list)
+
+
 def read_partition(path: Path) -> Partition:
-    """Read a partition file."""
-    fix = 'write {"TRAIN_SET": ["001", ...], "TEST_SET": ["075", ...]} with the names of the subject folders'
+    """Read a partition file. QgaitError for one that is no JSON, above 64 MiB or of other things than texts."""
+    content = read_bytes(path, MAX_BYTES, FIX)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise QgaitError(f"The partition {path} is not a json file ({error}).", fix) from error
-    if not isinstance(content, dict) or "TRAIN_SET" not in content or "TEST_SET" not in content:
-        raise QgaitError(f"The partition {path} lacks TRAIN_SET or TEST_SET.", fix)
-    lists = [content["TRAIN_SET"], content["TEST_SET"], content.get("PROBE_SET", [])]
-    if not all(isinstance(ids, list) and all(isinstance(i, str) for i in ids) for ids in lists):
-        raise QgaitError(f"The sets in the partition {path} are not lists of texts.", fix)
-    train, test, probes = map(frozenset, lists)
+        sets = msgspec.json.decode(content, type=_File)
+    except msgspec.ValidationError as error:
+        place, problem = place_and_problem(error)
+        where = f"{place} in the partition {path}" if place else f"The partition {path}"
+        raise QgaitError(f"{where} {problem}.", FIX) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise QgaitError(f"The partition {path} is not a json file.", FIX) from None
+    train, test, probes = map(frozenset, (sets.train, sets.test, sets.probes))
     if train & test:
         both = sorted(train & test)
-        raise QgaitError(f"{len(both)} subjects are in both sets of {path}, {both[0]} among them.", "keep them in one")
+        problem = f"{len(both)} subjects are in both sets of {path}, {short(both[0])} among them."
+        raise QgaitError(problem, "keep them in one.")
     return Partition(train, test, probes)
 
 
 def _casia_b(subjects: Iterable[str]) -> Partition:
     subjects = list(subjects)
-    odd = [s for s in subjects if not s.isdecimal()]
+    odd = [s for s in subjects if not s.isdecimal() or len(s) > MOST_DIGITS]
     if odd:
         raise QgaitError(
-            f"The partition casia-b goes by subject number, and {odd[0]} is none.", "give a partition file instead"
+            f"The partition casia-b goes by subject number, and {short(odd[0])} is none.",
+            "give a partition file instead",
         )
     train = frozenset(s for s in subjects if int(s) <= _CASIA_B_TRAIN)
     return Partition(train, frozenset(subjects) - train)

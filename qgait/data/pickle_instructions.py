@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qgait.data.plain_arrays import MalformedError
 from qgait.errors import QgaitError
+from qgait.shown import short
 
 FIX = "take the file from its original source, or store the sequence as one plain uint8 array [frames, 64, 64]"
 # an array takes fewer than 100; the bound keeps a file from growing in memory while it is decoded
@@ -56,10 +58,6 @@ class Container:
     """A list, dictionary or set; what is in it is dropped. It is followed only so that names in it are found."""
 
     kind: str
-
-
-class MalformedError(Exception):
-    """The instructions do not add up to one numpy array."""
 
 
 def decode(data: bytes, path: Path) -> Any:
@@ -126,6 +124,5 @@ def decode(data: bytes, path: Path) -> Any:
 
 def _name(name: str, path: Path) -> Name:
     if name not in _NAMES:
-        shown = name if len(name) <= 120 and name.isprintable() else ascii(name[:120])
-        raise QgaitError(f"{path} is refused: it asks for {shown}, which no plain numpy array needs.", FIX)
+        raise QgaitError(f"{path} is refused: it asks for {short(name, 100)}, which no plain numpy array needs.", FIX)
     return Name(_NAMES[name])

@@ -7,19 +7,16 @@ the file is ever imported or called. Pickle protocols 0 to 5 and the module name
 
 from __future__ import annotations
 
-import math
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qgait.data.pickle_instructions import FIX, Call, Container, MalformedError, Name, decode
+from qgait.data.pickle_instructions import FIX, Call, Container, Name, decode
+from qgait.data.plain_arrays import MAX_AXES, MAX_BYTES, MalformedError, number_format, plain_array
 from qgait.errors import QgaitError
-
-MAX_BYTES = 1 << 30
-_DTYPES = re.compile(r"b1|[iu][1248]|f[248]")
+from qgait.reading import read_bytes
 
 
 def load_arrays(path: Path | str) -> NDArray[Any]:
@@ -30,20 +27,13 @@ def load_arrays(path: Path | str) -> NDArray[Any]:
     plain array does not need, that name. Object arrays, other containers and files above 1 GiB are refused.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise QgaitError(f"{path} is larger than 1 GiB, which no sequence of silhouettes is.", FIX)
-        data = path.read_bytes()
-    except OSError as error:
-        raise QgaitError(f"{path} cannot be read: {error.strerror}.", "check the path and its permissions") from error
+    data = read_bytes(path, MAX_BYTES, FIX)
     try:
         return _array(decode(data, path))
-    except QgaitError:
-        raise
     except MalformedError as error:
-        raise QgaitError(f"{path} does not hold one plain numpy array: {error}.", FIX) from error
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise QgaitError(f"{path} is truncated or not a pickle file ({error}).", "copy or prepare it again") from error
+        raise QgaitError(f"{path} does not hold one plain numpy array: {error}.", FIX) from None
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError):  # pickletools, where it runs out of bytes
+        raise QgaitError(f"{path} is truncated or not a pickle file.", "copy or prepare it again.") from None
 
 
 def _array(root: Any) -> NDArray[Any]:
@@ -62,21 +52,16 @@ def _array(root: Any) -> NDArray[Any]:
 
 
 def _build(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any) -> NDArray[Any]:
-    if not isinstance(shape, tuple) or len(shape) > 8 or not all(type(n) is int and 0 <= n < 1 << 40 for n in shape):
+    if not isinstance(shape, tuple) or len(shape) > MAX_AXES or not all(type(n) is int for n in shape):
         raise MalformedError("its shape is not a short tuple of sizes")
     kind, content = _dtype(dtype), _bytes(raw)
-    needed = math.prod(shape) * kind.itemsize
-    if needed != len(content):
-        raise MalformedError(f"its shape {shape} of {kind.name} needs {needed} bytes and the file has {len(content)}")
-    flat = np.frombuffer(content, kind)
-    native = kind.newbyteorder("=")
     if order == "K" and axes is not None:  # numpy 2.3 and later, protocol 5, transposed arrays
         if not isinstance(axes, tuple) or not all(type(a) is int for a in axes) or len(axes) != len(shape):
             raise MalformedError("its axis order is not a permutation")
-        return flat.reshape(shape).transpose(axes).astype(native, order="C")
+        return np.ascontiguousarray(plain_array(content, kind, shape, "C").transpose(axes))
     if order not in ("C", "F"):
         raise MalformedError("its memory order is neither C nor F")
-    return flat.reshape(shape, order=order).astype(native, order="C")
+    return plain_array(content, kind, shape, order)
 
 
 def _dtype(value: Any) -> np.dtype[Any]:
@@ -84,14 +69,8 @@ def _dtype(value: Any) -> np.dtype[Any]:
     if not isinstance(value, Call) or value.kind != "dtype" or not value.args:
         raise MalformedError("it has no number format")
     code, state = _text(value.args[0]), value.state
-    if code.startswith("O"):
-        raise MalformedError("it holds Python objects instead of numbers")
-    if not _DTYPES.fullmatch(code):
-        raise MalformedError(f"its number format is {code[:40]!a}, not boolean, integer or float")
     order = _text(state[1]) if isinstance(state, tuple) and len(state) > 1 else "="
-    if order not in ("<", ">", "|", "="):
-        raise MalformedError("its byte order is unknown")
-    return np.dtype(order + code)
+    return number_format(order + code)
 
 
 def _text(value: Any) -> str:

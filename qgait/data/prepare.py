@@ -5,7 +5,6 @@ Each frame is aligned by :mod:`qgait.data.align`; only reading pictures needs Op
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import re
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from qgait.data.align import align
 from qgait.data.folders import IMAGES, check_folder, sequence_folders, wrong_layout
 from qgait.data.opencv import opencv
+from qgait.data.pictures import read_image
 from qgait.data.processes import run_each
 from qgait.errors import QgaitError
 from qgait.files import replace_file
@@ -61,7 +61,8 @@ def prepare(
     check_folder(raw, "pictures")
     result = Prepared()
     names, work = [], []
-    for subject, kind, view, files in sequence_folders(raw, IMAGES):
+    left_out: list[str] = []
+    for subject, kind, view, files in sequence_folders(raw, IMAGES, left_out):
         name = f"{subject}/{kind}/{view}"
         target = out / subject / kind / view / f"{view}.pkl"
         if target.exists():
@@ -71,6 +72,7 @@ def prepare(
             work.append(([raw / name / f for f in sorted(files, key=number_order)], target))
         else:
             result.failed[name] = "there are no pictures in it"
+    result.failed |= dict((text.partition(": ")[::2]) for text in left_out)
     if not work and not result.kept:
         raise wrong_layout(raw, "SUBJECT/TYPE/VIEW/*.png", IMAGES)
     done = len(result.kept) + len(result.failed)
@@ -84,19 +86,6 @@ def prepare(
         if progress is not None:
             progress(done, total)
     return result
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """The picture ``path`` in shades of gray, uint8 [h, w]."""
-    cv2 = _opencv()
-    # not imread, which prints to the terminal when a file is missing or not a picture
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = None
-    with contextlib.suppress(cv2.error):
-        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    if picture is None:
-        raise QgaitError(f"{path} is not a readable picture.", "write it again, or remove it")
-    return np.asarray(picture, np.uint8)
 
 
 def _one(pictures: list[Path], target: Path) -> tuple[int, str | None]:
@@ -115,7 +104,7 @@ def _one(pictures: list[Path], target: Path) -> tuple[int, str | None]:
             return 0, f"nobody is in any of its {len(pictures)} pictures{hint}"
         write_sequence(np.stack(frames), target)
     except (QgaitError, OSError) as error:
-        return 0, error.problem if isinstance(error, QgaitError) else str(error)
+        return 0, error.problem if isinstance(error, QgaitError) else f"it cannot be written: {error.strerror}"
     return len(frames), None
 
 

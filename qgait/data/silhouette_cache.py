@@ -10,15 +10,16 @@ The file: a mark, the clips, the index as JSON, the index's length as 8 bytes, l
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from qgait.data import opengait
@@ -27,20 +28,22 @@ from qgait.data.silhouettes import HEIGHT, WIDTH, Clip, threshold
 from qgait.errors import QgaitError
 from qgait.files import replacing
 from qgait.progress import Progress
+from qgait.reading import open_regular
 
 _MARK = b"QGSILH01"
 _TAIL = 8 + len(_MARK)
+MAX_BYTES = 1 << 44
+FIX = "remove it, or name another folder."
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A clip: the size and time of its data file, its frames, where it begins, and its largest pixel if packed."""
 
     size: int
     time: int
-    frames: int
-    start: int
-    largest: int | None
+    frames: Annotated[int, Meta(ge=1)]
+    start: Annotated[int, Meta(ge=len(_MARK))]
+    largest: Annotated[int, Meta(ge=0, le=255)] | None
 
     @property
     def bits(self) -> int:
@@ -82,10 +85,11 @@ class SilhouetteCache:
         if binary:
             _say(path, "silhouettes are thresholded at 128, which changes soft edges; threshold in evaluation too.")
         stamps = {s.path.relative_to(root).as_posix(): _stamp(s) for s in sequences}
-        index, reason = _valid_index(path, stamps)
+        pixels = HEIGHT * (HEIGHT if wide else WIDTH)
+        index, reason = _valid_index(path, stamps, pixels)
         if index is None:
             with _alone(folder, path):
-                index, reason = _valid_index(path, stamps)  # another process may have built it meanwhile
+                index, reason = _valid_index(path, stamps, pixels)  # another process may have built it meanwhile
                 if index is None:
                     _say(path, reason)
                     index = _build(
@@ -120,38 +124,44 @@ def _stamp(sequence: opengait.Sequence) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def _valid_index(path: Path, stamps: dict[str, tuple[int, int]]) -> tuple[dict[str, _Entry] | None, str]:
+def _valid_index(path: Path, stamps: dict[str, tuple[int, int]], pixels: int) -> tuple[dict[str, _Entry] | None, str]:
     """The index of the cache at ``path``, or None and the reason why it has to be built."""
     if not path.exists():
         return None, f"caching {len(stamps)} sequences."
     try:
-        index = _read_index(path)
-    except (ValueError, TypeError, KeyError):
+        index = _read_index(path, pixels)
+    except (ValueError, msgspec.DecodeError, RecursionError):
         return None, "built anew, because it is damaged."
-    except OSError as error:
-        raise QgaitError(f"{path} cannot be read: {error.strerror}.", "remove it, or name another folder.") from error
     changed = sum(name not in index or (index[name].size, index[name].time) != stamp for name, stamp in stamps.items())
     if changed:
         return None, f"built anew, because {changed} of {len(stamps)} sequences have changed or are new."
     return index, ""
 
 
-def _read_index(path: Path) -> dict[str, _Entry]:
-    """ValueError, TypeError or KeyError if the file is damaged; QgaitError if it never was a cache."""
-    with path.open("rb") as file:
+def _read_index(path: Path, pixels: int) -> dict[str, _Entry]:
+    """ValueError or msgspec's error if the file is damaged; QgaitError if it never was a cache.
+
+    The clips, of ``pixels`` a frame, fill all between the mark and the index.
+    """
+    with open_regular(path, MAX_BYTES, FIX) as file:
         if file.read(len(_MARK)) != _MARK:
-            raise QgaitError(
-                f"{path} is no cache of silhouettes of this version.", "remove it, or name another folder."
-            )
+            raise QgaitError(f"{path} is no cache of silhouettes of this version.", FIX)
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - _TAIL))
         tail = file.read()
         length = int.from_bytes(tail[:8], "little")
         if tail[8:] != _MARK or length > end - _TAIL - len(_MARK):
             raise ValueError("the end is missing")
-        file.seek(end - _TAIL - length)
-        content = json.loads(file.read(length))
-    return {name: _Entry(*facts) for name, facts in content.items()}
+        stop = file.seek(end - _TAIL - length)
+        index = msgspec.json.decode(file.read(length), type=dict[str, _Entry])
+    place = len(_MARK)
+    for entry in sorted(index.values(), key=lambda entry: entry.start):
+        if entry.start != place:
+            raise ValueError("the clips do not lie one behind the other")
+        place += entry.frames * (pixels * entry.bits // 8)
+    if place != stop:
+        raise ValueError("a clip is not in the file")
+    return index
 
 
 def _build(
@@ -175,7 +185,7 @@ def _build(
                 start += file.write(content)
                 if progress is not None:
                     progress("caching silhouettes", len(index), len(names))
-            table = json.dumps({name: astuple(entry) for name, entry in index.items()}).encode()
+            table = msgspec.json.encode(index)
             file.write(table + len(table).to_bytes(8, "little") + _MARK)
     except OSError as error:
         raise _unwritable(path, error) from error

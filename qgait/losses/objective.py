@@ -2,79 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from qgait.errors import QgaitError
+from qgait.field_bounds import Above0, Bounded, Factor
 from qgait.losses import center_ranked, generalized_inter_class
 from qgait.losses.cross_entropy import SCALE, SMOOTHING, cross_entropy_loss
 from qgait.losses.triplet import MARGIN, triplet_loss
 
 
 @dataclass(frozen=True)
-class Triplet:
+class Triplet(Bounded):
     """Batch-all triplet loss; see ``qgait.losses.triplet``."""
 
-    weight: float = 1.0
-    margin: float = MARGIN
+    weight: Factor = 1.0
+    margin: Factor = MARGIN
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Bounded):
     """Cross-entropy of the logits, where the model has a classifier; see ``qgait.losses.cross_entropy``."""
 
-    weight: float = 1.0
-    scale: float = SCALE
-    smoothing: float = SMOOTHING
+    weight: Factor = 1.0
+    scale: Above0 = SCALE
+    smoothing: Annotated[float, Meta(ge=0, lt=1)] = SMOOTHING
 
 
 @dataclass(frozen=True)
-class WeightedMargin:
+class WeightedMargin(Bounded):
     """Generalized Inter-class Loss, weighted-margin form L_m; see ``qgait.losses.generalized_inter_class``."""
 
-    weight: float = 0.0
-    margin: float = MARGIN
+    weight: Factor = 0.0
+    margin: Factor = MARGIN
 
 
 @dataclass(frozen=True)
-class Softmax:
+class Softmax(Bounded):
     """Generalized Inter-class Loss, softmax form L_s; see ``qgait.losses.generalized_inter_class``.
 
     ``filter_from``: the iteration from which the robust filter is on; the authors' code has 50000. None: never.
     """
 
-    weight: float = 0.0
-    temperature: float = generalized_inter_class.SOFTMAX_TEMPERATURE
+    weight: Factor = 0.0
+    temperature: Above0 = generalized_inter_class.SOFTMAX_TEMPERATURE
     normalize: bool = False
-    filter_from: int | None = None
+    filter_from: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
 
 
 @dataclass(frozen=True)
-class Uniformity:
+class Uniformity(Bounded):
     """Uniformity of the class centres on the sphere; see ``qgait.losses.generalized_inter_class``."""
 
-    weight: float = 0.0
+    weight: Factor = 0.0
 
 
 @dataclass(frozen=True)
-class CenterRanked:
+class CenterRanked(Bounded):
     """Center-Ranked loss, our reading of the abstract; see ``qgait.losses.center_ranked``."""
 
-    weight: float = 0.0
+    weight: Factor = 0.0
     mode: center_ranked.Mode = "softrank"
-    margin: float = center_ranked.MARGIN
-    temperature: float = center_ranked.TEMPERATURE
-    alpha: float = center_ranked.ALPHA
+    margin: Factor = center_ranked.MARGIN
+    temperature: Above0 = center_ranked.TEMPERATURE
+    alpha: Above0 = center_ranked.ALPHA
     normalize: bool = False
     detach_center: bool = False
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The terms of the loss; a weight of 0 switches a term off. A value that makes no sense is a QgaitError."""
+    """The terms of the loss; a weight of 0 switches a term off. Values that make no sense are refused: as NaN,
+    or as a loss that cannot fall, they would show many iterations later.
+    """
 
     triplet: Triplet = field(default_factory=Triplet)
     cross_entropy: CrossEntropy = field(default_factory=CrossEntropy)
@@ -82,11 +86,6 @@ class Losses:
     softmax: Softmax = field(default_factory=Softmax)
     uniformity: Uniformity = field(default_factory=Uniformity)
     center_ranked: CenterRanked = field(default_factory=CenterRanked)
-
-    def __post_init__(self) -> None:
-        for term in fields(self):
-            for setting in fields(getattr(self, term.name)):
-                _check(term.name, setting.name, getattr(getattr(self, term.name), setting.name))
 
     def terms(
         self,
@@ -140,21 +139,3 @@ class Losses:
             problem = "Cross-entropy is the only loss with a weight, and this network has no classifier."
             raise QgaitError(problem, "give another loss a weight: losses.triplet.weight=1.")
         return {name: value * getattr(self, name).weight for name, value in values.items()}, share
-
-
-def _check(term: str, name: str, value: Any) -> None:
-    """Refuses what would only show as NaN or as a loss that cannot fall, many iterations later."""
-    match name:
-        case "weight" | "margin" | "filter_from":
-            fine, fix = value is None or 0 <= value < float("inf"), "give a number from 0 up."
-        case "temperature" | "scale" | "alpha":
-            fine, fix = 0 < value < float("inf"), "give a number above 0."
-        case "smoothing":
-            fine, fix = 0 <= value < 1, "give a number from 0 to below 1."
-        case "mode":
-            modes = center_ranked.MODES
-            fine, fix = value in modes, f"choose one of {', '.join(modes)}."
-        case _:
-            return
-    if not fine:
-        raise QgaitError(f"losses.{term}.{name} is {value!r}.", fix)

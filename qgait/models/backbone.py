@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from qgait.errors import QgaitError
@@ -17,6 +18,13 @@ from qgait.models.layers import INPUT, Layer
 from qgait.models.operators import Operators, T
 from qgait.models.recorder import Recorder
 from qgait.models.weight_shapes import WeightShapes
+
+# what constructors take: ``build`` checks it, so that no file and no typing error asks for a network without end
+Width = Annotated[int, Meta(ge=1, le=4_096)]
+Widths3 = Annotated[Sequence[Width], Meta(min_length=3, max_length=3)]
+Widths4 = Annotated[Sequence[Width], Meta(min_length=4, max_length=4)]
+Widths3or4 = Annotated[Sequence[Width], Meta(min_length=3, max_length=4)]
+Classes = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 CLASSIFIERS = {"BNNecks": SeparateBNNecks, "Head1": SeparateFCs}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import collections
 import io
-import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,19 @@ from torch import nn
 from qgait import provenance
 from qgait.errors import QgaitError
 from qgait.files import replace_file
+from qgait.models import tensor_file
 from qgait.models.backbone import CLASSIFIERS, Backbone
 from qgait.models.identify import check_names, config_of, recognise
 from qgait.models.registry import BACKBONES, build
+from qgait.shown import short, shown
 
 # what a learning-rate schedule of OpenGait leaves in its state besides plain numbers: MultiStepLR's milestones
 ALLOWED = [collections.Counter]
 TRAINING_HEADS = tuple(f"{name}." for name in CLASSIFIERS)
 TRAINING_STATE = ("optimizer", "scheduler", "iteration", "training")
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+MAX_NAMES = 5_000
+MOST_LISTED = 10
 
 State = dict[str, torch.Tensor]
 
@@ -50,11 +55,13 @@ def load(path: str | Path, model_name: str | None = None, classifier: bool = Fal
     else:
         state = weights
     if heads or dropped:
-        print(f"{path.name}: left out {', '.join(heads + dropped)}: only training needs them.", file=sys.stderr)
-    model = build(name, **config)
+        print(f"{path.name}: left out {_named(heads + dropped)}: only training needs them.", file=sys.stderr)
+    try:
+        model = build(name, **config)
+    except QgaitError as error:
+        raise QgaitError(f"{path}: {error.problem}", error.fix) from None
     check_names(path, name, state, model.state_dict())
-    _check_values(path, state)
-    model.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    model.load_state_dict(float32(path, state), strict=False)
     model.provenance = {"checkpoint": provenance.of_file(path)}
     return model.eval()
 
@@ -82,52 +89,55 @@ def save(model: nn.Module, path: str | Path, **training_state: Any) -> None:
 
 
 def read(path: Path) -> object:
-    """What the file holds, tensors and plain containers only. Raises QgaitError when it holds more, or is broken."""
-    if not path.is_file():
-        raise QgaitError(f"There is no checkpoint {path}.", "give the path of a .pt or .safetensors file.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        with torch.serialization.safe_globals(ALLOWED):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError:
-        raise QgaitError(f"{path} may not be read.", "check the file's permissions.") from None
-    except Exception as error:  # a broken file makes torch and safetensors raise nearly anything
-        forbidden = re.search(r"unsupported (?:global: )?GLOBAL (\S+)", str(error), re.IGNORECASE)
-        if forbidden:
-            problem = f"{path} holds {forbidden[1]}, which is no tensor and was not run."
-            fix = "if you trust where it is from, save its tensors alone: torch.save({'model': state_dict}, path)."
-            raise QgaitError(problem, fix) from None
-        raise QgaitError(
-            f"{path} is not a whole checkpoint: its end is missing or it is another kind of file.",
-            "download or copy it again and compare the sizes.",
-        ) from None
+    """What the file holds, tensors and plain containers only; see ``tensor_file.read``."""
+    return tensor_file.read(path, ALLOWED)
 
 
 def _weights(path: Path, content: object) -> tuple[State, list[str]]:
     """(state dict without ``module.``, names of the training state beside it)."""
-    if not isinstance(content, dict) or not content:
-        raise QgaitError(f"{path} holds a {type(content).__name__}, no state dict.", "save model.state_dict().")
+    fix = "save model.state_dict(), alone or under the key 'model'."
+    if not isinstance(content, Mapping) or not content:
+        what = "nothing" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        raise QgaitError(f"{path} holds {what}, no state dict.", "save model.state_dict().")
     dropped: list[str] = []
-    state: dict[object, object] = content
-    if isinstance(content.get("model"), dict):
-        dropped = [key for key in TRAINING_STATE if content.get(key)]
+    state: Mapping[object, object] = content
+    if isinstance(content.get("model"), Mapping):
+        dropped = [key for key in TRAINING_STATE if isinstance(content.get(key), torch.Tensor) or content.get(key)]
         state = content["model"]
-    others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
-    if others or not state:
-        problem = f"{path} is no state dict: {others[0]!r} is no tensor." if others else f"{path} holds no tensors."
-        raise QgaitError(problem, "save model.state_dict(), alone or under the key 'model'.")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}, dropped
-
-
-def _check_values(path: Path, state: State) -> None:
+    if not state:
+        raise QgaitError(f"{path} holds no tensors.", fix)
+    if len(state) > MAX_NAMES:
+        raise QgaitError(f"{path} has {len(state):,} names; no network here has {MAX_NAMES:,}.", fix)
+    found: State = {}
     for key, value in state.items():
-        if not value.is_floating_point() and not key.endswith("num_batches_tracked"):
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            why = "no tensor" if isinstance(key, str) else "no name of a tensor"
+            raise QgaitError(f"{path} is no state dict: {shown(key)} is {why}.", fix)
+        name = key.removeprefix("module.")
+        if name in found:
+            raise QgaitError(f"{path} has {shown(name)} twice, with 'module.' and without.", "leave one of them out.")
+        found[name] = value
+    return found, dropped
+
+
+def float32(path: Path, state: State) -> State:
+    """All values in float32, in which they are finite and variances are not negative."""
+    converted: State = {}
+    for key, value in state.items():
+        if value.dtype not in FLOATS and not key.endswith("num_batches_tracked"):
             problem = f"{key} in {path} is {str(value.dtype).removeprefix('torch.')}, not floating point."
             raise QgaitError(problem, "give the float checkpoint; quantizing is this program's work.")
-        wrong = int((~torch.isfinite(value)).sum()) if value.is_floating_point() else 0
+        converted[key] = value.detach().float()
+        wrong = int((~torch.isfinite(converted[key])).sum())
         if wrong:
             problem = f"{key} in {path} has {wrong} NaN or infinite values of {value.numel()}."
             raise QgaitError(problem, "training diverged before it was saved; take an earlier checkpoint.")
+        if key.endswith("running_var") and (converted[key] < 0).any():
+            raise QgaitError(f"{key} in {path} has negative variances.", "the file is damaged; take another copy.")
+    return converted
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(map(short, names[:MOST_LISTED])) + (
+        f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
+from msgspec import Meta
 from torch import nn
 
-from qgait.errors import QgaitError
-from qgait.models.backbone import Backbone
+from qgait.models.backbone import Backbone, Classes, Width, Widths4
 from qgait.models.blocks import (
     BasicBlock,
     SeparateFCs,
@@ -19,11 +19,13 @@ from qgait.models.blocks import (
     shortcut,
 )
 from qgait.models.operators import Operators, T
-from qgait.models.weight_shapes import WeightShapes
+from qgait.models.weight_shapes import MOST, WeightShapes
 
 PARTS = 16
 STRIDES = (1, 2, 2, 1)
-MODES = ("2d", "p3d", "3d")
+Mode = Literal["2d", "p3d", "3d"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+Depths = Annotated[Sequence[Annotated[int, Meta(ge=1, le=MOST)]], Meta(min_length=4, max_length=4)]
 
 
 class DeepGaitV2(Backbone):
@@ -39,15 +41,13 @@ class DeepGaitV2(Backbone):
 
     def __init__(
         self,
-        mode: str = "p3d",
-        depths: Sequence[int] = (1, 4, 4, 1),
-        channels: Sequence[int] = (64, 128, 256, 512),
-        embedding: int | None = None,
-        classes: int | None = None,
+        mode: Mode = "p3d",
+        depths: Depths = (1, 4, 4, 1),
+        channels: Widths4 = (64, 128, 256, 512),
+        embedding: Width | None = None,
+        classes: Classes | None = None,
     ) -> None:
         super().__init__()
-        if mode not in MODES:
-            raise QgaitError(f"'{mode}' is no mode of deepgaitv2.", f"choose one of {', '.join(MODES)}.")
         self.embedding_shape = (PARTS, embedding or channels[2])
         self.layer0 = SetBlock(
             nn.Sequential(nn.Conv2d(1, channels[0], 3, 1, 1, bias=False), nn.BatchNorm2d(channels[0]))

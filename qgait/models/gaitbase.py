@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from qgait.models.backbone import Backbone
+from qgait.models.backbone import Backbone, Classes, Width, Widths4
 from qgait.models.blocks import BasicBlock, BasicConv2d, SeparateFCs, SetBlock, initialise, run_basic_block
 from qgait.models.operators import Operators, T
 from qgait.models.weight_shapes import WeightShapes
@@ -26,7 +26,7 @@ class GaitBase(Backbone):
     classifier = "BNNecks"
 
     def __init__(
-        self, channels: Sequence[int] = (64, 128, 256, 512), embedding: int = 256, classes: int | None = None
+        self, channels: Widths4 = (64, 128, 256, 512), embedding: Width = 256, classes: Classes | None = None
     ) -> None:
         super().__init__()
         self.Backbone = SetBlock(_ResNet9(channels))

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from qgait.models.backbone import Backbone
+from qgait.models.backbone import Backbone, Classes, Widths3or4
 from qgait.models.blocks import BasicConv3d, GeM, SeparateFCs, by_regions, initialise
 from qgait.models.layers import FRAME_SHAPE
 from qgait.models.operators import Operators, T
@@ -29,7 +29,7 @@ class GaitGL(Backbone):
     classifier = "Head1"
 
     def __init__(
-        self, channels: Sequence[int] = (32, 64, 128), bnneck: bool = False, classes: int | None = None
+        self, channels: Widths3or4 = (32, 64, 128), bnneck: bool = False, classes: Classes | None = None
     ) -> None:
         super().__init__()
         big = len(channels) == 4

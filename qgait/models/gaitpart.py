@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from qgait.models.backbone import Backbone
@@ -15,6 +16,8 @@ from qgait.models.operators import Operators, T
 from qgait.models.weight_shapes import WeightShapes
 
 PARTS = 16
+# a quarter of the last is the width of a layer
+Channels = Annotated[Sequence[Annotated[int, Meta(ge=4, le=4_096)]], Meta(min_length=3, max_length=4)]
 BANDS = {3: (1, 4, 8), 4: (1, 1, 8, 8)}  # of a focal convolution, by the number of stages
 
 
@@ -27,7 +30,7 @@ class GaitPart(Backbone):
     name = "gaitpart"
     variants = ({}, {"channels": (32, 64, 128, 256)})
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 128)) -> None:
+    def __init__(self, channels: Channels = (32, 64, 128)) -> None:
         super().__init__()
         features: list[nn.Module] = []
         for stage, (inputs, outputs) in enumerate(zip((1, *channels), channels, strict=False)):

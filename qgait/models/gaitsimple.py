@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from qgait.models.backbone import Backbone
+from qgait.models.backbone import Backbone, Width, Widths3
 from qgait.models.blocks import SeparateFCs, conv_pair, initialise, run_conv_pair
 from qgait.models.operators import Operators, T
 from qgait.models.weight_shapes import WeightShapes
@@ -22,7 +21,7 @@ class GaitSimple(Backbone):
 
     name = "gaitsimple"
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 128), embedding: int = 256) -> None:
+    def __init__(self, channels: Widths3 = (32, 64, 128), embedding: Width = 256) -> None:
         super().__init__()
         c1, c2, c3 = channels
         self.block1 = conv_pair(1, c1, 5)

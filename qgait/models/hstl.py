@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from torch import nn
 
 from qgait.errors import QgaitError
-from qgait.models.backbone import Backbone
+from qgait.models.backbone import Backbone, Classes, Widths3or4
 from qgait.models.blocks import BasicConv2d, BasicConv3d, GeM, SeparateFCs, by_regions, initialise
 from qgait.models.layers import FRAME_SHAPE
 from qgait.models.operators import Operators, T
 from qgait.models.weight_shapes import WeightShapes
+
+Rows = Annotated[int, Meta(ge=0, le=FRAME_SHAPE[0])]  # 0: the height of a region is not known
+Regions = Annotated[Sequence[Annotated[Sequence[Rows], Meta(max_length=FRAME_SHAPE[0])]], Meta(max_length=3)]
 
 # heights of the row regions of arme2, arme3 (and arme4); those of OUMVLP are GREW's too
 REGIONS = {
@@ -40,9 +44,9 @@ class HSTL(Backbone):
 
     def __init__(
         self,
-        channels: Sequence[int] = (32, 64, 128),
-        regions: Sequence[Sequence[int]] = REGIONS["casia-b"],
-        classes: int | None = None,
+        channels: Widths3or4 = (32, 64, 128),
+        regions: Regions = REGIONS["casia-b"],
+        classes: Classes | None = None,
     ) -> None:
         super().__init__()
         self.halved = len(channels) == 4

@@ -13,6 +13,7 @@ import torch
 from qgait.errors import QgaitError
 from qgait.models.registry import BACKBONES, build
 from qgait.models.weight_shapes import MissingWeightError, OddWeightError, WeightShapes
+from qgait.shown import shown
 
 # names that only one of OpenGait's other networks has
 OTHER_NETWORKS = {
@@ -21,6 +22,8 @@ OTHER_NETWORKS = {
 }
 # how names begin in a quantized model and in the checkpoint of a quantized run
 QUANTIZED = ("bias:", "network.weights.")
+
+LONGEST, MOST_COMPARED = 120, 2_000
 
 State = Mapping[str, torch.Tensor]
 
@@ -46,7 +49,7 @@ def recognise(path: Path, state: State, wanted: str | None) -> str:
         first = next(iter(state))
         like = f"looks like {looks}, which is not supported" if looks else "is of no network known here"
         near = _nearest(first, [key for name in BACKBONES for key in expected_names(name)])
-        problem = f"The checkpoint {path} {like}: it has {first!r}, where {near} would be expected."
+        problem = f"The checkpoint {path} {like}: it has {shown(first)}, where {near} would be expected."
         raise QgaitError(problem, f"give a checkpoint of {' or '.join(BACKBONES)}.")
     if wanted is not None and best != wanted:
         problem = f"The checkpoint {path} is of {best} ({_first(state, best)!r}), not of {wanted}."
@@ -63,7 +66,7 @@ def config_of(path: Path, name: str, state: State) -> dict[str, Any]:
         raise _missing(path, name, [error.args[0]], [k for k in state if k not in known]) from None
     except OddWeightError as error:
         key, dimensions = error.args
-        problem = f"{key} in {path} has the shape {tuple(state[key].shape)}; it needs {dimensions} dimensions."
+        problem = f"{key} in {path} has the shape {shown(tuple(state[key].shape))}; it needs {dimensions} dimensions."
         raise QgaitError(problem, f"give an unaltered checkpoint of {name}.") from None
 
 
@@ -75,11 +78,11 @@ def check_names(path: Path, name: str, state: State, expected: State) -> None:
     if missing:
         raise _missing(path, name, missing, odd)
     if odd:
-        problem = f"{path} has {odd[0]!r}{_more(odd)}, which {name} does not have; near it is "
+        problem = f"{path} has {shown(odd[0])}{_more(odd)}, which {name} does not have; near it is "
         raise QgaitError(problem + f"{_nearest(odd[0], list(expected))}.", f"give a checkpoint of plain {name}.")
     for key, value in state.items():
         if value.shape != expected[key].shape:
-            problem = f"{key} in {path} has the shape {tuple(value.shape)}; {name} with these channels needs "
+            problem = f"{key} in {path} has the shape {shown(tuple(value.shape))}; {name} with these channels needs "
             raise QgaitError(problem + f"{tuple(expected[key].shape)}.", f"give an unaltered checkpoint of {name}.")
 
 
@@ -90,7 +93,9 @@ def _missing(path: Path, name: str, missing: list[str], odd: list[str]) -> Qgait
 
 
 def _nearest(key: str, candidates: list[str]) -> str:
-    return " or ".join(repr(k) for k in difflib.get_close_matches(key, candidates, n=2, cutoff=0))
+    """Names are compared as far as those of networks go: comparing takes the square of their length."""
+    known = [candidate[:LONGEST] for candidate in candidates[:MOST_COMPARED]]
+    return " or ".join(map(shown, difflib.get_close_matches(key[:LONGEST], known, n=2, cutoff=0)))
 
 
 def _more(keys: list[str]) -> str:

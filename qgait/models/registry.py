@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+import torch
+
 from qgait.errors import QgaitError
+from qgait.field_bounds import converted, hints_of
 from qgait.models.backbone import Backbone, describe
 from qgait.models.deepgaitv2 import DeepGaitV2
 from qgait.models.gaitbase import GaitBase
@@ -18,6 +22,10 @@ from qgait.models.gaitsimple import GaitSimple
 from qgait.models.hstl import HSTL
 from qgait.models.layers import FRAME_SHAPE, Layer, shapes
 from qgait.models.series import series_of
+from qgait.schema_words import wanted
+from qgait.shown import shown
+
+MAX_PARAMETERS = 1 << 28  # 1 GiB of float32, ten times the largest that was published
 
 BACKBONES: dict[str, type[Backbone]] = {
     network.name: network for network in (GaitSet, GaitBase, GaitSimple, GaitPart, GaitGL, HSTL, DeepGaitV2)
@@ -25,9 +33,25 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 
 def build(name: str, **config: Any) -> Backbone:
-    """A backbone with fresh weights; ``config`` is its constructor's."""
+    """A backbone with fresh weights; ``config`` is its constructor's. QgaitError for what no network can be like."""
     if name not in BACKBONES:
         raise QgaitError(f"There is no backbone called {name!r}.", f"choose one of {', '.join(BACKBONES)}.")
+    hints = hints_of(BACKBONES[name])
+    for key, value in config.items():
+        if key not in hints:
+            raise QgaitError(f"{name} has no argument {shown(key)}.", f"it has {', '.join(hints)}.")
+        try:
+            converted(value, hints[key])
+        except msgspec.ValidationError:
+            problem = f"{key} of {name} is {shown(value)}, but has to be {wanted(hints[key])}."
+            raise QgaitError(problem, "take those of a published network, or leave it out.") from None
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in BACKBONES[name](**config).parameters())
+    if parameters > MAX_PARAMETERS:
+        problem = (
+            f"A {name} of these widths has {parameters:,} parameters; more than {MAX_PARAMETERS:,} are no network."
+        )
+        raise QgaitError(problem, "take fewer channels, blocks or classes.")
     return BACKBONES[name](**config)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
+MOST = 64  # blocks of a layer, regions of a stage
+
 
 class MissingWeightError(KeyError):
     """No weight has this name."""
@@ -34,8 +36,11 @@ class WeightShapes:
         return shape
 
     def count(self, template: str) -> int:
-        """How many of ``template.format(0)``, ``.format(1)``, ... begin a name; at least 1, so that one is missed."""
+        """How many of ``template.format(0)``, ``.format(1)``, ... begin a name; at least 1, so that one is missed.
+
+        Of more than ``MOST`` no more are looked for.
+        """
         number = 0
-        while any(name.startswith(template.format(number)) for name in self._shapes):
+        while number <= MOST and any(name.startswith(template.format(number)) for name in self._shapes):
             number += 1
         return max(number, 1)

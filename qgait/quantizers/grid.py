@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from qgait.errors import QgaitError
+from qgait.shown import short
 
 MIN_BITS, MAX_BITS = 2, 8
 FirstLast = Literal["8", "same"]
@@ -80,7 +81,7 @@ class Recipe:
             )
         if self.first_last not in get_args(FirstLast):
             raise QgaitError(
-                f"There is no policy for the first and last layer called '{self.first_last}'.",
+                f"There is no policy for the first and last layer called '{short(str(self.first_last))}'.",
                 f"choose one of {', '.join(get_args(FirstLast))}.",
             )
 
@@ -91,7 +92,7 @@ class Recipe:
         bits = tuple(map(int, match.groups())) if match else (0, 0)
         if not all(MIN_BITS <= b <= MAX_BITS for b in bits):
             raise QgaitError(
-                f"'{text}' is not a bit-width recipe.",
+                f"'{short(text)}' is not a bit-width recipe.",
                 "write w<bits>a<bits> with 2 to 8 bits, for example w8a8 or w4a4.",
             )
         return cls(bits[0], bits[1])

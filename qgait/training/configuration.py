@@ -8,28 +8,36 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from qgait.errors import QgaitError
+from qgait.field_bounds import Bounded, Text, hints_of
 from qgait.files import replace_file
 from qgait.models.registry import BACKBONES
 from qgait.quantizers.grid import Recipe
+from qgait.reading import read_text
+from qgait.shown import short, shown
 from qgait.training import yaml_text
 from qgait.training.configs import file_of, names
 from qgait.training.settings import QuantizedSettings, Settings
-from qgait.training.typed_settings import Place, dotted, hints_of, plain, replaced, values
+from qgait.training.typed_settings import Place, dotted, plain, replaced, values
 
 CONFIG = "config.yaml"
 OFF = "off"  # instead of a folder for the cache
+MOST_BASES = 20
+FIX = "give a YAML file of settings, or a name from `qgait train --list-configs`."
 
 Protocol = Literal["casia-b", "oumvlp", "grew", "gait3d"]
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Bounded):
     """Where silhouettes are and how they are divided.
 
     ``path`` is a folder in OpenGait's layout; ``partition`` a file or a built-in name, None for all people;
@@ -38,37 +46,37 @@ class Data:
     data set's own files instead. With ``binary`` silhouettes are thresholded at 128, in training and in its test.
     """
 
-    path: str | None = None
-    partition: str | None = None
+    path: Text | None = None
+    partition: Text | None = None
     protocol: Protocol | None = "casia-b"
-    test_frames: int | None = None
-    cache: str | None = None
+    test_frames: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    cache: Text | None = None
     binary: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.binary and self.cache == OFF:
             raise QgaitError("Thresholded silhouettes are kept in a cache.", "leave cache: off or binary: true out.")
-        if self.test_frames is not None and self.test_frames < 1:
-            raise QgaitError(f"A test of {self.test_frames} frames is impossible.", "take 1 or more, or null for all.")
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Configuration(Bounded):
     """A run. ``arguments`` are those of the backbone's constructor; ``quantized`` counts when there are ``bits``.
 
     What float and quantized settings both have (batch, losses, seed, ...) is the same in both, but for the precision.
     """
 
-    model: str = "gaitset"
+    model: Text = "gaitset"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     data: Data = Data()
     settings: Settings = Settings()  # noqa: RUF009 - they are frozen
     quantized: QuantizedSettings = QuantizedSettings()  # noqa: RUF009
-    init: str | None = None
-    bits: str | None = None
-    device: str = "cpu"
+    init: Text | None = None
+    bits: Text | None = None
+    device: Text = "cpu"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.bits is not None:
             Recipe.parse(self.bits)
 
@@ -82,9 +90,9 @@ class Configuration:
             "data": Data,
             **hints_of(Settings),
             "quantized": own,
-            "init": str | None,
-            "bits": str | None,
-            "device": str,
+            "init": Text | None,
+            "bits": Text | None,
+            "device": Text,
         }
         place = Place(source, keys=tuple(key for top, hint in hints.items() for key in dotted(top, hint)))
         now = {
@@ -132,10 +140,10 @@ class Configuration:
 
     def _named(self, changes: object, source: str) -> str:
         model = changes.get("model") if isinstance(changes, Mapping) else None
-        name = str(model.get("name", self.model)) if isinstance(model, Mapping) else self.model
-        if name not in BACKBONES:
+        name = model.get("name", self.model) if isinstance(model, Mapping) else self.model
+        if not isinstance(name, str) or name not in BACKBONES:
             fix = f"choose one of {', '.join(BACKBONES)}."
-            raise QgaitError(f"There is no backbone called {name!r} (in {source}).", fix)
+            raise QgaitError(f"There is no backbone called {shown(name)} (in {source}).", fix)
         return name
 
 
@@ -144,12 +152,9 @@ def read(choice: str | Path, above: tuple[Path, ...] = ()) -> Configuration:
     path = _path(choice, above)
     if path in above:
         raise QgaitError(f"{path} is its own base.", "leave out the key base in one of the files.")
-    try:
-        content = yaml_text.parse(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise QgaitError(f"{path} cannot be read: {error.strerror}.", "check the path.") from error
-    except UnicodeDecodeError:
-        raise QgaitError(f"{path} is no UTF-8 text.", "give a YAML file.") from None
+    if len(above) == MOST_BASES:
+        raise QgaitError(f"{above[0]} has more than {MOST_BASES} bases, one behind the other.", "write fewer files.")
+    content = yaml_text.parse(read_text(path, yaml_text.MAX_BYTES, FIX), str(path))
     changes = {} if content is None else content
     start = Configuration()
     if isinstance(changes, dict) and "base" in changes:
@@ -167,9 +172,9 @@ def typed(settings: Iterable[str]) -> dict[str, Any]:
     for text in settings:
         key, equals, value = text.partition("=")
         keys = key.strip().split(".")
-        if not equals or not all(keys):
-            raise QgaitError(f"{text!r} sets nothing.", "write KEY=VALUE, for example batch.people=8.")
-        data: Any = yaml_text.parse(value, text)
+        if not equals or not all(keys) or len(keys) > yaml_text.MAX_DEPTH:
+            raise QgaitError(f"{shown(text)} sets nothing.", "write KEY=VALUE, for example batch.people=8.")
+        data: Any = yaml_text.parse(value, short(text))
         for name in reversed(keys):
             data = {name: data}
         whole = merged(whole, data)
@@ -190,7 +195,7 @@ def _check_first_last(changes: object, source: str) -> None:
     quantized = changes.get("quantized") if isinstance(changes, Mapping) else None
     if isinstance(quantized, Mapping) and "first_last" in quantized:
         try:
-            Recipe(8, 8, str(quantized["first_last"]))  # type: ignore[arg-type]
+            Recipe(8, 8, shown(quantized["first_last"]).strip("'"))  # type: ignore[arg-type]
         except QgaitError as error:
             raise QgaitError(f"quantized.first_last in {source}: {error.problem}", error.fix) from None
 
@@ -201,11 +206,11 @@ def _path(choice: str | Path, above: tuple[Path, ...]) -> Path:
         if choice not in names():
             nearest = difflib.get_close_matches(choice, names(), 1, cutoff=0.0)[0]
             raise QgaitError(
-                f"There is no configuration called {choice!r}.",
+                f"There is no configuration called {shown(choice)}.",
                 f"the nearest is {nearest}, `qgait train --list-configs` lists them all, and files end in .yaml.",
             )
         return file_of(choice)
-    return (above[-1].parent / path if above else path).resolve()
+    return Path(os.path.realpath(above[-1].parent / path if above else path))  # resolve() raises where links loop
 
 
 def _quantized_fields() -> tuple[dict[str, Any], set[str]]:

@@ -7,11 +7,13 @@ the run's own file is what the others change.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qgait.errors import QgaitError
+from qgait.shown import shown
 
 if TYPE_CHECKING:
     from qgait.training.configuration import Configuration
@@ -105,8 +107,8 @@ def _start(given: Mapping[str, Any], said: Mapping[str, Any]) -> Configuration:
         name = model["name"]
     elif isinstance(init, str):
         name = checkpoint.backbone_of(init)
-    if str(name) not in BACKBONES:
-        raise QgaitError(f"There is no backbone called {name!r}.", f"choose one of {', '.join(BACKBONES)}.")
+    if not isinstance(name, str) or name not in BACKBONES:
+        raise QgaitError(f"There is no backbone called {shown(name)}.", f"choose one of {', '.join(BACKBONES)}.")
     start = read(f"{name}-{DEFAULT}").changed({"data": {"partition": None}}, TYPED)  # all people, whatever the data
     return start if init is None else dataclasses.replace(start, arguments={})  # the checkpoint's
 
@@ -171,7 +173,7 @@ def _absolute(whole: Configuration) -> Configuration:
     from qgait.training.configuration import OFF
 
     def path(text: str | None) -> str | None:
-        return None if text is None else str(Path(text).resolve())
+        return None if text is None else os.path.realpath(text)  # Path.resolve raises where links loop
 
     data = whole.data
     partition = data.partition if data.partition in BUILT_IN else path(data.partition)

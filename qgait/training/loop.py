@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from qgait.data import opengait
 from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.models.backbone import Backbone
-from qgait.models.checkpoint import save
+from qgait.models.checkpoint import float32, save
 from qgait.models.identify import check_names
 from qgait.training import distributed
 from qgait.training.objective import shared_terms
 from qgait.training.optimization import build_optimizer, learning_rate
 from qgait.training.precision import autocast
+from qgait.training.run_state import restore_optimizer, restoring
 from qgait.training.runner import Run, State
 from qgait.training.settings import Settings
 from qgait.training.start import check_classifier, check_new, check_settings, open_batches, read_run
@@ -53,7 +54,8 @@ def train(
         task = _FloatTask(model, settings, path, here)
         run = Run(task, batches, here, evaluate)
         if resume:
-            run.restore(task.restore())
+            with restoring(path):
+                run.restore(task.restore())
         run.go()
     model.provenance = {}  # its weights are no longer those of a file
     model.eval()
@@ -118,14 +120,16 @@ class _FloatTask:
         """Puts weights and optimizer back; the run's own state is returned."""
         content = distributed.from_first(self._read)
         self._model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        restore_optimizer(self.optimizer, content["optimizer"])
         state: State = content["training"]
         return state
 
     def _read(self) -> State:
         content = read_run(self.checkpoint, "training", "float training")
-        check_names(self.checkpoint, self._model.name, content["model"], self._model.state_dict())
-        check_settings(self.checkpoint, content["training"]["settings"], self.settings)
+        with restoring(self.checkpoint):
+            check_names(self.checkpoint, self._model.name, content["model"], self._model.state_dict())
+            check_settings(self.checkpoint, content["training"]["settings"], self.settings)
+            content["model"] = float32(self.checkpoint, content["model"])
         return content
 
 

@@ -32,6 +32,7 @@ from qgait.quantizers.surrogates import Surrogates
 from qgait.training import distributed, quantized_checkpoint
 from qgait.training.quantized_checkpoint import CHECKPOINT, Student, classifier, fingerprint
 from qgait.training.quantized_task import QuantizedTask, embed
+from qgait.training.run_state import losses_of, restoring
 from qgait.training.runner import Run
 from qgait.training.settings import QuantizedSettings
 from qgait.training.start import check_classifier, check_new, open_batches
@@ -90,13 +91,14 @@ def train_quantized(
         if not resume:
             distributed.from_first(lambda: _begin(path, model, layers, recipe, settings, examples, mark))
         content = distributed.from_first(lambda: quantized_checkpoint.read(path, recipe, settings, mark))
-        student = quantized_checkpoint.restore(content, model, layers, recipe, here)
-        state = content["quantized"]
-        done = len(state["losses"])
-        task = QuantizedTask(student, teacher, settings, path, mark, content["optimizer"], done, here)
-        run = Run(task, batches, here, evaluate)
-        if done:
-            run.restore(state)
+        with restoring(path):
+            student = quantized_checkpoint.restore(content, model, layers, recipe, here)
+            state = content["quantized"]
+            done = len(losses_of(state))
+            task = QuantizedTask(student, teacher, settings, path, mark, content["optimizer"], done, here)
+            run = Run(task, batches, here, evaluate)
+            if done:
+                run.restore(state)
         run.go()
     network = student.network
     network.surrogates, network.trained = Surrogates(), True

@@ -6,22 +6,28 @@ import copy
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from qgait.calibration.bit_widths import weight_bits
 from qgait.errors import QgaitError
+from qgait.field_bounds import converted
 from qgait.models import checkpoint
 from qgait.models.backbone import Backbone
 from qgait.models.layers import Layer
 from qgait.quantizers.grid import Grid, Recipe
 from qgait.quantizers.simulated import SimulatedNetwork
+from qgait.shown import short
+from qgait.training.run_state import restoring
 from qgait.training.settings import QuantizedSettings
 from qgait.training.start import check_settings, read_run
 
 CHECKPOINT = "quantized.pt"
+Side = Annotated[int, Meta(ge=1, le=4_096)]
+Correlation = Annotated[float, Meta(ge=-1.001, le=1.001)]
 
 
 @dataclass
@@ -59,12 +65,15 @@ def save(
 def read(path: Path, recipe: Recipe, settings: QuantizedSettings, teacher: str) -> dict[str, Any]:
     """The content of ``path``; QgaitError unless it was begun from the same network with the same bits and settings."""
     content = read_run(path, "quantized", "quantized training")
-    about = content["quantized"]
-    if about["bits"] != str(recipe):
-        raise QgaitError(f"The run in {path.parent} is at {about['bits']}, not at {recipe}.", "give the same `bits`.")
-    if about["teacher"] != teacher:
-        raise QgaitError(f"The run in {path.parent} was begun from another float network.", "give the same `init`.")
-    check_settings(path, about["settings"], settings)
+    with restoring(path):
+        about = content["quantized"]
+        if about["bits"] != str(recipe):
+            problem = f"The run in {path.parent} is at {short(str(about['bits']))}, not at {recipe}."
+            raise QgaitError(problem, "give the same `bits`.")
+        if about["teacher"] != teacher:
+            problem = f"The run in {path.parent} was begun from another float network."
+            raise QgaitError(problem, "give the same `init`.")
+        check_settings(path, about["settings"], settings)
     return content
 
 
@@ -78,21 +87,28 @@ def restore(content: dict[str, Any], model: Backbone, layers: list[Layer], recip
             key.removeprefix(start).replace("/", "."): value for key, value in weights.items() if key.startswith(start)
         }
 
-    height, width = about["frame_size"]
-    first, second = about["before"]
+    first, second = converted(about["before"], tuple[Correlation, Correlation])
+    grids = {str(name): _grid(facts) for name, facts in about["grids"].items()}
     network = SimulatedNetwork(
         model.name,
         recipe,
         layers,
-        (height, width),
+        converted(about["frame_size"], tuple[Side, Side]),
         weight_bits(layers, recipe),
         tensors("weight_steps"),
-        {name: Grid(**grid) for name, grid in about["grids"].items()},
+        grids,
         tensors("steps"),
     ).to(device)
     student = Student(network, classifier(model), (first, second))
     student.modules().load_state_dict(weights)
     return student
+
+
+def _grid(facts: Any) -> Grid:
+    grid: Grid = converted(facts, Grid)
+    if not -128 <= grid.lo <= grid.zero_point <= grid.hi <= 127:
+        raise ValueError("a grid is not of int8")
+    return grid
 
 
 def classifier(model: Backbone) -> nn.Module | None:

@@ -17,6 +17,7 @@ from qgait.training.objective import shared_terms
 from qgait.training.optimization import build_optimizer
 from qgait.training.precision import DTYPES, autocast
 from qgait.training.quantized_checkpoint import Student
+from qgait.training.run_state import restore_optimizer
 from qgait.training.runner import State
 from qgait.training.settings import QuantizedSettings, Stage
 from qgait.training.stages import learning_rate, learns_clips, stage_of, surrogates
@@ -51,7 +52,7 @@ class QuantizedTask:
         self._scales = gradient_scales(student.network, learns_clips(settings))
         self.optimizer = self._optimizer(stage_of(settings, max(done - 1, 0))[0])
         if optimizer:
-            self.optimizer.load_state_dict(optimizer)
+            restore_optimizer(self.optimizer, optimizer)
 
     @property
     def settings(self) -> QuantizedSettings:

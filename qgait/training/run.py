@@ -155,11 +155,13 @@ def _check(configuration: Configuration, saved: Path, network: Backbone) -> None
     """QgaitError unless the run whose checkpoint is ``saved`` can go on like this."""
     from qgait.quantizers.grid import Recipe
     from qgait.training import quantized_checkpoint
+    from qgait.training.run_state import restoring
     from qgait.training.start import check_settings, read_run
 
     if configuration.bits is None:
-        begun = read_run(saved, "training", "float training")["training"]["settings"]
-        check_settings(saved, begun, configuration.settings)
+        training = read_run(saved, "training", "float training")["training"]
+        with restoring(saved):
+            check_settings(saved, training["settings"], configuration.settings)
     else:
         recipe, mark = Recipe.parse(configuration.bits), quantized_checkpoint.fingerprint(network)
         quantized_checkpoint.read(saved, recipe, configuration.quantized, mark)

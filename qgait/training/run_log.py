@@ -13,6 +13,7 @@ from qgait.errors import QgaitError
 from qgait.files import replace_file
 
 LOG = "log.csv"
+LONGEST_ROW = 1 << 16
 EVENTS_EVERY = 10  # iterations: TensorBoard shows no more, and its files are large
 
 Row = dict[str, float]
@@ -73,19 +74,23 @@ class RunLog:
         if done == 0:
             self._path.unlink(missing_ok=True)
             return self._path.open("w+b")
-        if not self._path.exists():
+        if not self._path.is_file():
             raise QgaitError(f"There is no {self._path}, which belongs to the run.", "put it back, or begin a new run.")
         file = self._path.open("r+b")
-        self._columns = next(csv.reader([file.readline().decode()]), [])
-        for iteration in range(1, done + 1):
-            self._last_start = file.tell()
-            line = file.readline().decode()
-            if not line.endswith("\n") or line.split(",", 1)[0] != str(iteration):
-                file.close()
-                problem = f"{self._path} has no row of iteration {iteration}; the checkpoint is at {done}."
-                raise QgaitError(problem, "put back the log that belongs to the run, or begin a new run.")
-        values = next(csv.reader([line]))
-        self._last = {name: float(text) for name, text in zip(self._columns, values, strict=True) if text}
+        iteration = 0
+        try:
+            self._columns = _cells(file.readline(LONGEST_ROW))
+            for iteration in range(1, done + 1):
+                self._last_start = file.tell()
+                line = file.readline(LONGEST_ROW)
+                if not line.endswith(b"\n") or line.split(b",", 1)[0] != str(iteration).encode():
+                    raise ValueError
+            values = _cells(line)
+            self._last = {name: float(text) for name, text in zip(self._columns, values, strict=True) if text}
+        except (ValueError, csv.Error):
+            file.close()
+            problem = f"{self._path} has no row of iteration {iteration}; the checkpoint is at {done}."
+            raise QgaitError(problem, "put back the log that belongs to the run, or begin a new run.") from None
         self._last["iteration"] = done
         file.truncate(file.tell())
         return file
@@ -126,6 +131,10 @@ def _line(cells: list[str]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode()
+
+
+def _cells(line: bytes) -> list[str]:
+    return next(csv.reader([line.decode()]), [])
 
 
 def _text(value: float | None) -> str:

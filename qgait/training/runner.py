@@ -23,6 +23,7 @@ from qgait.training import distributed
 from qgait.training.batches import Batches
 from qgait.training.precision import gradient_scaler
 from qgait.training.run_log import Row, RunLog
+from qgait.training.run_state import losses_of
 from qgait.training.settings import QuantizedSettings, Settings
 
 State = dict[str, Any]
@@ -87,7 +88,7 @@ class Run:
 
     def restore(self, state: State) -> None:
         """Goes back to where ``state`` was taken."""
-        self.losses = state["losses"].tolist()
+        self.losses = losses_of(state)
         self._batches.rng.bit_generator.state = json.loads(state["batches"])
         self._generator.set_state(state["generator"])
         self._scaler.load_state_dict(state["scaler"])

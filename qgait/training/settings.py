@@ -6,11 +6,14 @@ The defaults are OpenGait's for GaitSet on CASIA-B, and for quantized training t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from msgspec import Meta
 
 from qgait.data.augmentations import Augmentations
 from qgait.data.frames import FrameSampling
 from qgait.errors import QgaitError
+from qgait.field_bounds import Bounded, Factor, Seed, Share
 from qgait.losses.inter_class_distance import Pairs, Penalty
 from qgait.losses.objective import Losses
 from qgait.quantizers.grid import FirstLast, Recipe
@@ -22,46 +25,44 @@ SurrogateKind = Literal["straight", "soft", "sine", "dsq", "ewgs", "pact"]
 Tensors = Literal["weights", "activations"]
 
 
-def _choose(value: object, choices: object, what: str) -> None:
-    allowed = get_args(choices)
-    if value not in allowed:
-        raise QgaitError(f"There is no {what} called {value!r}.", f"choose one of {', '.join(allowed)}.")
+LARGEST_BATCH = 1_000_000  # frames: 2.8 GB of silhouettes before the first layer
 
-
-def _check_run(iterations: int, precision: object, save_every: int, evaluate_every: int) -> None:
-    if iterations < 1:
-        raise QgaitError(f"{iterations} iterations are no training.", "ask for one or more.")
-    _choose(precision, Precision, "precision")
-    if save_every < 1 or evaluate_every < 0:
-        problem = f"Saving every {save_every} and evaluating every {evaluate_every} iterations is impossible."
-        raise QgaitError(problem, "save every 1 or more; evaluate every 0 (at the end alone) or more.")
+Iterations = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+IterationsOr0 = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Rate = Annotated[float, Meta(ge=0, le=1_000)]
+Sharpness = Annotated[float, Meta(ge=0, le=1_000)]  # 0 is straight through
+Milestones = Annotated[tuple[Annotated[float, Meta(ge=0, le=1_000_000_000)], ...], Meta(max_length=1_000)]
 
 
 @dataclass(frozen=True)
-class BatchSettings:
+class BatchSettings(Bounded):
     """A batch: ``clips`` sequences of each of ``people``, which of their frames, and how these are changed."""
 
-    people: int = 8
-    clips: int = 16
+    people: Annotated[int, Meta(ge=1, le=4_096)] = 8
+    clips: Annotated[int, Meta(ge=1, le=4_096)] = 16
     sampling: FrameSampling = FrameSampling()  # noqa: RUF009 - it is frozen
     augmentations: Augmentations = Augmentations()  # noqa: RUF009
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        frames = self.people * self.clips * self.sampling.most
+        if frames > LARGEST_BATCH:
+            problem = f"A batch of {self.people} x {self.clips} clips can have {frames:,} frames."
+            raise QgaitError(problem, f"take fewer people, clips or frames: {LARGEST_BATCH:,} fit in memory.")
+
 
 @dataclass(frozen=True)
-class OptimizerSettings:
+class OptimizerSettings(Bounded):
     """``momentum`` is SGD's; Adam has its usual two, 0.9 and 0.999."""
 
     kind: OptimizerKind = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-
-    def __post_init__(self) -> None:
-        _choose(self.kind, OptimizerKind, "optimizer")
+    learning_rate: Annotated[float, Meta(gt=0, le=1_000)] = 0.1
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    weight_decay: Share = 5e-4
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Bounded):
     """How the learning rate falls.
 
     ``milestones`` multiplies it by ``factor`` at each of the ``milestones``: iterations, or shares of all iterations
@@ -70,18 +71,15 @@ class Schedule:
     """
 
     kind: ScheduleKind = "milestones"
-    milestones: tuple[float, ...] = (10_000, 20_000, 30_000)
-    factor: float = 0.1
-    lowest: float = 0.0
-    warmup: int = 0
-    warmup_from: float = 0.0
-
-    def __post_init__(self) -> None:
-        _choose(self.kind, ScheduleKind, "schedule")
+    milestones: Milestones = (10_000, 20_000, 30_000)
+    factor: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    lowest: Rate = 0.0
+    warmup: IterationsOr0 = 0
+    warmup_from: Rate = 0.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Bounded):
     """A float run.
 
     ``precision`` is that of the network in training; weights, losses and the optimizer stay float32, and float16 needs
@@ -89,25 +87,22 @@ class Settings:
     ``evaluate_every`` iterations and at the end (0: at the end alone).
     """
 
-    iterations: int = 40_000
+    iterations: Iterations = 40_000
     batch: BatchSettings = BatchSettings()
     losses: Losses = Losses()  # noqa: RUF009 - it is frozen
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: Schedule = Schedule()
     precision: Precision = "float32"
-    seed: int = 0
-    save_every: int = 1_000
-    evaluate_every: int = 0
-
-    def __post_init__(self) -> None:
-        _check_run(self.iterations, self.precision, self.save_every, self.evaluate_every)
+    seed: Seed = 0
+    save_every: Iterations = 1_000
+    evaluate_every: IterationsOr0 = 0
 
 
 @dataclass(frozen=True)
-class Guidance:
+class Guidance(Bounded):
     """The inter-class distance guidance: its weight (0 switches it off) and its readings."""
 
-    weight: float = 1.0
+    weight: Factor = 1.0
     relative: bool = True
     pairs: Pairs = "different"
     per_part: bool = True
@@ -115,23 +110,18 @@ class Guidance:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Bounded):
     """One stage of quantized training; its ``schedule`` counts the stage's own iterations.
 
     ``surrogate`` shapes the gradient of rounding; ``soft`` has a sharpness that goes linearly from the first to the
     second number of ``sharpness`` over the stage.
     """
 
-    iterations: int
+    iterations: IterationsOr0
     optimizer: OptimizerSettings
     schedule: Schedule
     surrogate: SurrogateKind
-    sharpness: tuple[float, float] = (4.0, 4.0)
-
-    def __post_init__(self) -> None:
-        _choose(self.surrogate, SurrogateKind, "surrogate")
-        if self.iterations < 0:
-            raise QgaitError(f"A stage of {self.iterations} iterations is impossible.", "use 0 to leave it out.")
+    sharpness: tuple[Sharpness, Sharpness] = (4.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -145,7 +135,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class QuantizedSettings:
+class QuantizedSettings(Bounded):
     """A quantized run; see ``Settings`` for what both have.
 
     Surrogates other than straight-through are for the ``tensors`` named. ``calibration_clips`` sequences choose the
@@ -158,21 +148,21 @@ class QuantizedSettings:
     guidance: Guidance = Guidance()
     tensors: tuple[Tensors, ...] = get_args(Tensors)
     first_last: FirstLast = "8"
-    calibration_clips: int = 48
+    calibration_clips: Annotated[int, Meta(ge=1, le=100_000)] = 48
     precision: Precision = "float32"
-    seed: int = 0
-    save_every: int = 1_000
-    evaluate_every: int = 0
+    seed: Seed = 0
+    save_every: Iterations = 1_000
+    evaluate_every: IterationsOr0 = 0
 
     def __post_init__(self) -> None:
         if self.precision == "float16":
             raise QgaitError(
                 "Quantized training has no float16: its accumulators overflow.", "use bfloat16 or float32."
             )
-        Recipe(8, 8, self.first_last)  # refuses what is no policy
-        for tensor in self.tensors:
-            _choose(tensor, Tensors, "kind of tensor")
-        _check_run(self.iterations, self.precision, self.save_every, self.evaluate_every)
+        Recipe(8, 8, self.first_last)  # says why there is no other policy
+        super().__post_init__()
+        if self.iterations < 1:
+            raise QgaitError("Two stages of 0 iterations are no training.", "give one of them iterations.")
 
     @property
     def iterations(self) -> int:

@@ -12,11 +12,13 @@ from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.errors import QgaitError
 from qgait.models import checkpoint
 from qgait.models.backbone import Backbone
+from qgait.shown import short, shown
 from qgait.training import distributed
 from qgait.training.batches import Batches
 from qgait.training.settings import QuantizedSettings, Settings
 
 FREE = ("save_every", "evaluate_every")  # change nothing about the weights
+MOST_LISTED = 5
 
 
 def open_batches(
@@ -55,7 +57,7 @@ def check_new(path: Path) -> None:
 def read_run(path: Path, part: str, written_by: str) -> dict[str, Any]:
     """The checkpoint of a run whose own entry is called ``part``; QgaitError for another kind of file."""
     content = checkpoint.read(path)
-    if not isinstance(content, dict) or part not in content:
+    if not isinstance(content, dict) or not isinstance(content.get(part), Mapping):
         raise QgaitError(f"{path} was not written by {written_by}.", "begin a new run in another folder.")
     return content
 
@@ -71,11 +73,10 @@ def check_settings(path: Path, begun: Mapping[str, Any], settings: Settings | Qu
         free += ("iterations",) if all(m >= 1 for m in settings.schedule.milestones) else ()
     old, new = dict(_flat(begun)), dict(_flat(asdict(settings)))
     changed = [name for name in [*old, *(n for n in new if n not in old)] if old.get(name) != new.get(name)]
-    was = [f"{name} {old.get(name)!r}" for name in changed if name not in free]
+    was = [f"{short(name)} {shown(old.get(name))}" for name in changed if name not in free]
     if was:
-        raise QgaitError(
-            f"The run in {path.parent} was begun with {', '.join(was)}.", "resume it with the same settings."
-        )
+        few = ", ".join(was[:MOST_LISTED]) + (f" and {len(was) - MOST_LISTED} more" if len(was) > MOST_LISTED else "")
+        raise QgaitError(f"The run in {path.parent} was begun with {few}.", "resume it with the same settings.")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,21 +1,24 @@
 """Plain data into nested frozen dataclasses by their type hints, with errors that name the key.
 
 A dataclass is changed, not filled: what a mapping does not mention stays as it is. So layers of settings (defaults, a
-file, the command line) are applied one after the other, and each error names the layer that is wrong.
+file, the command line) are applied one after the other, and each error names the layer that is wrong. Whether a value
+is of its type and within its bounds is for msgspec to say.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import inspect
-import math
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
 
 from qgait.errors import QgaitError
+from qgait.field_bounds import converted, hints_of
+from qgait.schema_words import wanted
+from qgait.shown import short, shown
 
 D = TypeVar("D")
 
@@ -32,18 +35,17 @@ class Place:
         """A key inside the mapping at this place."""
         return Place(self.source, f"{self.key}.{name}" if self.key else name, self.keys)
 
-    def wrong(self, value: object, wanted: str, now: object) -> QgaitError:
-        """``value`` is not what is ``wanted`` here; ``now`` is a value that is."""
-        shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:60]}..."
+    def wrong(self, value: object, asked: str, now: object) -> QgaitError:
+        """``value`` is not what is ``asked`` here; ``now`` is a value that is."""
         fix = "leave it out." if now is None else f"write for example {_plain(now)}."
-        return QgaitError(f"{self.key} in {self.source} is {shown}, but has to be {wanted}.", fix)
+        return QgaitError(f"{self.key or 'All'} in {self.source} is {shown(value)}, but has to be {asked}.", fix)
 
 
 def change(start: D, changes: object, place: Place) -> D:
     """A copy of the dataclass ``start`` with ``changes``, a mapping that may leave out keys and nest as ``start`` does.
 
-    Raises QgaitError for a key that the dataclass does not have, a value of another type, and what the dataclass
-    itself refuses.
+    Raises QgaitError for a key that the dataclass does not have, a value of another type or outside of its bounds, and
+    what the dataclass itself refuses.
     """
     hints = hints_of(type(start))
     return replaced(start, values(hints, changes, place, {name: getattr(start, name) for name in hints}), place)
@@ -79,12 +81,6 @@ def dotted(name: str, hint: Any) -> list[str]:
     return [f"{name}.{key}" for field, below in inner.items() for key in dotted(field, below)]
 
 
-def hints_of(kind: Callable[..., Any]) -> dict[str, Any]:
-    """Type hints of a constructor's parameters by name."""
-    hints = get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
-    return {name: hints[name] for name in inspect.signature(kind).parameters}
-
-
 def plain(settings: Any) -> Any:
     """The plain data that ``change`` reads ``settings`` from: dataclasses become mappings, tuples lists."""
     if dataclasses.is_dataclass(settings):
@@ -93,111 +89,75 @@ def plain(settings: Any) -> Any:
         return {key: plain(value) for key, value in settings.items()}
     if isinstance(settings, tuple | list):
         return [plain(item) for item in settings]
-    short = isinstance(settings, float) and settings.is_integer() and abs(settings) < 1e9
-    return int(settings) if short else settings  # 10000 and not 10000.0; the type hint makes a float of it again
+    whole = isinstance(settings, float) and settings.is_integer() and abs(settings) < 1e9
+    return int(settings) if whole else settings  # 10000 and not 10000.0; the type hint makes a float of it again
 
 
 def _value(hint: Any, value: Any, place: Place, now: Any) -> Any:
-    kind, options = get_origin(hint), get_args(hint)
     if isinstance(hint, Mapping):
         return values(hint, value, place, now or {})
-    if kind in (Union, types.UnionType):
-        return _one_of(hint, value, place, now)
-    if kind is Literal:
-        fits = [option for option in options if str(option) == str(value) and not isinstance(value, bool)]
-        if not fits:
-            raise place.wrong(value, _said(hint), now if now in options else options[0])
-        return fits[0]
-    if kind in (tuple, Sequence) or hint is tuple:
-        return _tuple(hint, value, place, now)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return change(now if isinstance(now, hint) else hint(), value, place)
-    return _number_or_text(hint, value, place, now)
+    if _mapping_in(hint) is not None:
+        if value is None and hint is not type(now) and type(None) in get_args(hint):
+            return None
+        kind = next(option for option in (hint, *get_args(hint)) if dataclasses.is_dataclass(option))
+        return change(now if isinstance(now, kind) else kind(), value, place)  # type: ignore[arg-type, operator]
+    try:
+        return _frozen(converted(_eased(hint, value, place), hint))
+    except msgspec.ValidationError:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        example = shown(value).strip("'") if is_number and get_origin(hint) is None and hint is str else now
+        raise place.wrong(value, wanted(hint), example) from None
+
+
+def _eased(hint: Any, value: Any, place: Place) -> Any:
+    """What people write otherwise than msgspec reads it: 1e5 for 100000, 8 for a choice "8", ``1,2`` or 1 for a list.
+
+    None of that is ambiguous: the hint has one meaning for each.
+    """
+    kind, options = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        return _eased(options[0], value, place)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind is Literal and isinstance(value, int) and not isinstance(value, bool):
+        return shown(value)
+    if kind in (tuple, Sequence):
+        if isinstance(value, str):
+            from qgait.training.yaml_text import parse
+
+            value = [parse(item, place.source) for item in value.split(",") if item.strip()]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = [value]
+        if isinstance(value, list):
+            kinds = options if len(options) == len(value) else options[:1] * len(value)
+            return [_eased(each, item, place) for each, item in zip(kinds, value, strict=True)]
+    if kind is not None and type(None) in options:  # optional; a union of others takes a value as it is
+        rest = [option for option in options if option is not type(None)]
+        return _eased(rest[0], value, place) if len(rest) == 1 else value
+    return value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _unknown(name: object, value: object, hints: Mapping[str, Any], place: Place) -> QgaitError:
     """The fix is the nearest key: one beside it, or one anywhere with the same ending, or the most similar of all."""
-    wanted = place.below(str(name)).key
-    ending = str(name)
-    while isinstance(value, Mapping) and value:
+    text = short(str(name) if isinstance(name, str) else shown(name))
+    asked, ending = place.below(text).key, text
+    for _ in range(5):  # as deep as keys are
+        if not isinstance(value, Mapping) or not value:
+            break
         inner, value = next(iter(value.items()))
-        ending = f"{ending}.{inner}"
-    beside = difflib.get_close_matches(str(name), list(hints), 1)
+        ending = f"{ending}.{short(str(inner) if isinstance(inner, str) else shown(inner))}"
+    beside = difflib.get_close_matches(text, list(hints), 1)
     same = [key for key in place.keys if f".{key}".endswith(f".{ending}")]
     nearest = place.below(beside[0]).key if beside else None
     nearest = (
         nearest
         or (same or difflib.get_close_matches(place.below(ending).key, place.keys, 1, cutoff=0.0) or list(hints))[0]
     )
-    return QgaitError(f"There is no key {wanted} (in {place.source}).", f"the nearest is {nearest}.")
-
-
-def _one_of(hint: Any, value: Any, place: Place, now: Any) -> Any:
-    options = get_args(hint)
-    if value is None and types.NoneType in options:
-        return None
-    for option in options:
-        if _mapping_in(option) is not None:
-            return _value(option, value, place, now)
-        try:
-            return _value(option, value, place, now)
-        except QgaitError:
-            continue
-    raise place.wrong(value, _said(hint), now)
-
-
-def _tuple(hint: Any, value: Any, place: Place, now: Any) -> tuple[Any, ...]:
-    """Of a list; a single value or, from the command line, ``1,2`` is a list as well."""
-    if isinstance(value, str):
-        from qgait.training.yaml_text import parse
-
-        value = [parse(item, place.source) for item in value.split(",") if item.strip()]
-    items = list(value) if isinstance(value, list | tuple) else [value]
-    kinds = get_args(hint)
-    before = now if isinstance(now, tuple) else ()
-    if len(kinds) == 1 or kinds[1:] == (...,):
-        kinds = kinds[:1] * len(items)
-    elif len(kinds) != len(items):
-        raise place.wrong(value, _said(hint), now)
-    if len(before) != len(items):
-        before = (None,) * len(items)
-    try:
-        return tuple(_value(kind, item, place, was) for kind, item, was in zip(kinds, items, before, strict=True))
-    except QgaitError as error:
-        if any(_mapping_in(kind) for kind in kinds):
-            raise
-        raise place.wrong(value, _said(hint), now) from error
-
-
-def _number_or_text(hint: Any, value: Any, place: Place, now: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is float and number and math.isfinite(value):
-        return float(value)
-    if hint is int and number and math.isfinite(value) and int(value) == value:
-        return int(value)  # 1e5 is as good as 100000
-    if hint in (bool, str) and isinstance(value, hint):
-        return value
-    raise place.wrong(value, _said(hint), str(value) if hint is str and number else now)
-
-
-WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", types.NoneType: "null"}
-PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
-
-
-def _said(hint: Any) -> str:
-    """What a hint asks for, in words."""
-    kind, options = get_origin(hint), get_args(hint)
-    if kind in (Union, types.UnionType):
-        return " or ".join(_said(option) for option in options)
-    if kind is Literal:
-        return " or ".join(str(option) for option in options)
-    if kind in (tuple, Sequence):
-        if options[1:] in ((), (...,)):
-            return f"a list of {PLURALS.get(options[0]) or 'items that are each ' + _said(options[0])}"
-        if len(set(options)) == 1 and options[0] in PLURALS:
-            return f"a list of {len(options)} {PLURALS[options[0]]}"
-        return f"a list of {', '.join(map(_said, options))}"
-    return WORDS[hint] if hint in WORDS else f"a mapping with some of the keys {', '.join(hints_of(hint))}"
+    return QgaitError(f"There is no key {asked} (in {place.source}).", f"the nearest is {nearest}.")
 
 
 def _mapping_in(hint: Any) -> Mapping[str, Any] | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -97,3 +99,15 @@ def test_boolean_masks_are_0_and_255() -> None:
 def test_other_arrays_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(QgaitError, match="one uint8 or boolean picture"):
         align(wrong)
+
+
+@pytest.mark.parametrize("shape", [(1, 1 << 25), (8, 1 << 22), (1 << 25, 1), (1 << 22, 8), (5_792, 5_792)])
+def test_any_shape_takes_little_memory(shape: tuple[int, int]) -> None:
+    picture = np.full(shape, 255, np.uint8)
+    tracemalloc.start()
+    try:
+        frame = align(picture)
+        assert tracemalloc.get_traced_memory()[1] < 450_000_000
+    finally:
+        tracemalloc.stop()
+    assert frame is None or frame.shape == (64, 64)

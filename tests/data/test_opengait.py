@@ -80,7 +80,7 @@ def test_view_folders_without_sequence_are_left_out_and_it_is_said(root: Path) -
 def test_wrong_folders_get_a_sentence(root: Path, tmp_path: Path) -> None:
     with pytest.raises(QgaitError, match="does not exist"):
         Dataset.open(tmp_path / "nowhere")
-    with pytest.raises(QgaitError, match="is a file"):
+    with pytest.raises(QgaitError, match="is no folder"):
         Dataset.open(root / "001/nm-01/000/000.pkl")
     (tmp_path / "empty").mkdir()
     with pytest.raises(QgaitError, match=r"expected .*SUBJECT/TYPE/VIEW/\*\.pkl, found nothing"):
@@ -144,11 +144,11 @@ def test_partition_files(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     ("content", "said"),
     [
         ("{", "not a json file"),
-        ("[" * 100_000, "not a json file"),
-        ([], "lacks TRAIN_SET"),
-        ({"TRAIN_SET": []}, "lacks TRAIN_SET or TEST_SET"),
-        ({"TRAIN_SET": [1], "TEST_SET": []}, "not lists of texts"),
-        ({"TRAIN_SET": "001", "TEST_SET": []}, "not lists of texts"),
+        ("[" * 100_000, "has to be a mapping and is a list"),
+        ([], "has to be a mapping and is a list"),
+        ({"TRAIN_SET": []}, "lacks TEST_SET"),
+        ({"TRAIN_SET": [1], "TEST_SET": []}, r"TRAIN_SET\[0\] in .* has to be text and is a whole number"),
+        ({"TRAIN_SET": "001", "TEST_SET": []}, "TRAIN_SET in .* has to be a list and is text"),
         ({"TRAIN_SET": ["001"], "TEST_SET": ["001"]}, "both sets"),
         ({"TRAIN_SET": ["001"], "TEST_SET": ["900", "901"]}, "None of the 2 subjects in the TEST_SET"),
     ],

@@ -10,7 +10,8 @@ import pytest
 from qgait.data.align import align
 from qgait.data.opengait import Dataset
 from qgait.data.pickles import load_arrays
-from qgait.data.prepare import prepare, read_image
+from qgait.data.pictures import read_image
+from qgait.data.prepare import prepare
 from qgait.errors import QgaitError
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from qgait.data.pickle_instructions import FIX
 from qgait.data.pickles import load_arrays
 from qgait.data.processes import run_each
 from qgait.errors import QgaitError
@@ -20,7 +21,7 @@ def test_every_piece_is_done_once(jobs: int) -> None:
 def test_errors_come_back_as_they_are(jobs: int, tmp_path: Path) -> None:
     with pytest.raises(QgaitError, match="cannot be read") as caught:
         list(run_each(load_arrays, [(tmp_path / "a",), (tmp_path / "b",)], jobs))
-    assert caught.value.fix == "check the path and its permissions"
+    assert caught.value.fix == FIX
 
 
 def test_dead_workers_get_a_sentence() -> None:

@@ -64,17 +64,33 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("model: {name: gaitst}", "There is no backbone called 'gaitst' (in {file}).", "choose one of gaitset"),
         ("model: {name: gaitset, channels: [1, x]}", "model.channels in {file} is [1, 'x'], but", "leave it out"),
         ("model: gaitset", "model in {file} is 'gaitset', but has to be a mapping", "leave it out"),
-        ("batch: {people: eight}", "batch.people in {file} is 'eight', but has to be a whole number.", "example 8."),
-        ("precision: half", "precision in {file} is 'half', but has to be float32 or bfloat16 or float16.", "float32"),
-        ("iterations: 0", "{file}: 0 iterations are no training.", "ask for one or more."),
-        ("batch: {sampling: {frames_min: 90}}", "batch.sampling in {file}: The numbers of frames", "at least one"),
+        (
+            "batch: {people: eight}",
+            "batch.people in {file} is 'eight', but has to be a whole number from 1 to 4,096.",
+            "example 8.",
+        ),
+        ("precision: half", "precision in {file} is 'half', but has to be bfloat16 or float16 or float32.", "float32"),
+        ("iterations: 0", "iterations in {file} is 0, but has to be a whole number from 1 to", "example 40000."),
+        (
+            "batch: {sampling: {frames_min: 90}}",
+            "batch.sampling in {file}: No number is from frames_min 90 to frames_max 50.",
+            "larger",
+        ),
         ("quantized: {first_last: 16}", "quantized.first_last in {file}: There is no policy", "one of 8, same"),
-        ("data: {protocol: casia}", "data.protocol in {file} is 'casia', but has to be casia-b or oumvlp", "casia-b"),
-        ("data: {test_frames: 0}", "data in {file}: A test of 0 frames is impossible.", "null for all"),
+        (
+            "data: {protocol: casia}",
+            "data.protocol in {file} is 'casia', but has to be casia-b or gait3d or grew or oumvlp or null.",
+            "casia-b",
+        ),
+        (
+            "data: {test_frames: 0}",
+            "data.test_frames in {file} is 0, but has to be a whole number from 1 to",
+            "leave it out",
+        ),
         ("[1, 2]", "is [1, 2], but has to be a mapping", "leave it out"),
         ("seed: 1\nseed: 2", "{file} is no YAML in line 2: 'seed' is there twice.", "each key once"),
         ("base: gaitset-casiab", "There is no configuration called 'gaitset-casiab'.", "nearest is gaitset-casia-b,"),
-        ("base: gone.yaml", "gone.yaml cannot be read: No such file", "check the path"),
+        ("base: gone.yaml", "gone.yaml cannot be read: there is no such file.", "give a YAML file"),
         ("base: [1]", "base in {file} is [1], but has to be the name", "example deepgaitv2-casia-b"),
         ("base: mine.yaml", "mine.yaml is its own base.", "leave out the key base"),
     ],
@@ -90,9 +106,9 @@ def test_a_wrong_file_is_one_sentence_and_the_fix(text: str, problem: str, fix: 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(QgaitError, match="is no UTF-8 text"):
+    with pytest.raises(QgaitError, match="is not text: it is not UTF-8"):
         read(tmp_path / "mine.yaml")
-    with pytest.raises(QgaitError, match="cannot be read: Is a directory"):
+    with pytest.raises(QgaitError, match="cannot be read: it is a folder"):
         read(tmp_path)
 
 

@@ -132,7 +132,7 @@ def test_a_run_is_not_overwritten_by_accident(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(QgaitError, match="There is no checkpoint"):
+    with pytest.raises(QgaitError, match="cannot be read: there is no such file"):
         train(model(), SEQUENCES, SETTINGS, tmp_path, resume=True)
     torch.save({"model": model().state_dict()}, tmp_path / "checkpoint.pt")
     with pytest.raises(QgaitError, match="not written by float training"):

@@ -145,7 +145,8 @@ def saved(folder: Path) -> int:
 
 
 def test_divergence_stops_with_the_iteration_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    wild = dataclasses.replace(FLOAT, optimizer=dataclasses.replace(FLOAT.optimizer, learning_rate=1e30))
+    wild = dataclasses.replace(FLOAT, optimizer=dataclasses.replace(FLOAT.optimizer, learning_rate=1e3))
+    wild = dataclasses.replace(wild, losses=Losses(Triplet(weight=1e6)))
     with pytest.raises(QgaitError, match=r"not finite|loss is (nan|inf)") as caught:
         train(model("gaitset"), WALKS, dataclasses.replace(wild, save_every=1), tmp_path / "a")
     assert f"at iteration {saved(tmp_path / 'a') + 1}." in caught.value.problem

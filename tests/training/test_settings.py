@@ -12,19 +12,22 @@ from qgait.training.optimization import learning_rate
 from qgait.training.settings import OptimizerSettings, QuantizedSettings, Schedule, Settings, Stages
 
 IMPOSSIBLE: list[tuple[Callable[[], Any], str]] = [
-    (lambda: OptimizerSettings("lion"), "no optimizer called 'lion'"),
-    (lambda: Schedule("steps"), "no schedule called 'steps'"),
-    (lambda: Settings(iterations=0), "0 iterations are no training"),
-    (lambda: Settings(precision="float8"), "no precision called 'float8'"),
-    (lambda: Settings(save_every=0), "Saving every 0"),
-    (lambda: Settings(evaluate_every=-1), "evaluating every -1"),
+    (lambda: OptimizerSettings("lion"), "OptimizerSettings.kind is 'lion', but has to be adam or sgd"),
+    (lambda: Schedule("steps"), "Schedule.kind is 'steps', but has to be cosine or milestones"),
+    (lambda: Settings(iterations=0), "Settings.iterations is 0, but has to be a whole number from 1 to"),
+    (lambda: Settings(precision="float8"), "Settings.precision is 'float8', but has to be bfloat16 or"),
+    (lambda: Settings(save_every=0), "Settings.save_every is 0, but has to be a whole number from 1"),
+    (lambda: Settings(evaluate_every=-1), "Settings.evaluate_every is -1, but has to be a whole number from 0"),
     (lambda: QuantizedSettings(precision="float16"), "no float16"),
     (lambda: QuantizedSettings(first_last="fp"), "cannot stay in floating point"),
     (lambda: QuantizedSettings(first_last="4"), "no policy for the first and last layer called '4'"),
-    (lambda: QuantizedSettings(tensors=("biases",)), "no kind of tensor called 'biases'"),
-    (lambda: stages((1, 1), surrogates=("round", "soft")), "no surrogate called 'round'"),
-    (lambda: stages((-1, 1)), "stage of -1 iterations"),
-    (lambda: QuantizedSettings(stages((0, 0))), "0 iterations are no training"),
+    (
+        lambda: QuantizedSettings(tensors=("biases",)),
+        r"tensors is \('biases',\), but has to be a list of items that are each activations or weights",
+    ),
+    (lambda: stages((1, 1), surrogates=("round", "soft")), "Stage.surrogate is 'round', but has to be dsq or"),
+    (lambda: stages((-1, 1)), "Stage.iterations is -1, but has to be a whole number from 0"),
+    (lambda: QuantizedSettings(stages((0, 0))), "Two stages of 0 iterations are no training"),
 ]
 
 

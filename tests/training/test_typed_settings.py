@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from qgait.errors import QgaitError
-from qgait.training.typed_settings import Place, change, dotted, hints_of, plain
+from qgait.field_bounds import hints_of
+from qgait.training.typed_settings import Place, change, dotted, plain
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def test_layers_are_applied_one_after_the_other() -> None:
         ({"limit": "x"}, "is 'x', but has to be a whole number or null.", "leave it out"),
         ({"either": 1.5}, "is 1.5, but has to be a whole number or text.", "example 1"),
         ({"inner": 5}, "inner in mine.yaml is 5, but has to be a mapping with some of the keys weight, kind.", "leave"),
-        ({"inner": {"kind": "firm"}}, "inner.kind in mine.yaml is 'firm', but has to be soft or hard or 8.", "soft"),
+        ({"inner": {"kind": "firm"}}, "inner.kind in mine.yaml is 'firm', but has to be 8 or hard or soft.", "soft"),
         ({"inner": {"weight": -1}}, "inner in mine.yaml: A weight below 0 makes no sense.", "use 0 or more"),
         ({"maybe": {"weight": "x"}}, "maybe.weight in mine.yaml is 'x', but has to be a number.", "example 1."),
         ({"name": ["x" * 500]}, "...", "example x"),

@@ -7,12 +7,14 @@ import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from qgait.data.walkers.camera import VIEWS
 from qgait.data.walkers.sequence import CONDITIONS, silhouettes, stream
 from qgait.errors import QgaitError
 from qgait.files import replace_file
+from qgait.reading import MIB, read_bytes
 
 # Raised whenever the same seed gives other silhouettes than before.
 VERSION = 4
@@ -103,8 +105,8 @@ def _label(root: Path, seed: int, frames: int) -> None:
     file = root / LABEL
     if file.exists():
         try:
-            found = json.loads(file.read_text())
-        except ValueError:
+            found = msgspec.json.decode(read_bytes(file, MIB, "name a new or empty folder."))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             found = None
         if found != label:
             raise QgaitError(
