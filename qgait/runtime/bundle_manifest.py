@@ -9,7 +9,7 @@ from typing import Any
 
 from qgait.errors import QgaitError
 
-FORMAT, VERSION = "qgait-bundle", 3
+FORMAT, VERSION = "qgait-bundle", 4  # the library of 3 did not say what it was built with
 MANIFEST = "manifest.json"
 AGAIN = "compile it again (qgait compile)."
 

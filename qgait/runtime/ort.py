@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime.clips import require_clip
+from qgait.runtime.dequantizer import Dequantizer
 
 Codes = NDArray[np.int8]
 OPTIMIZATION_LEVELS = {
@@ -46,6 +47,7 @@ class OnnxRuntime:
             )
         self._model = onnx_reader.load(path)
         self.graph: Graph = onnx_reader.from_onnx(self._model, path)
+        self.dequantizer = Dequantizer.of(self.graph)
         self._level = level
         self._threads = threads
         self._session = _session(self._model.SerializeToString(), level, threads)

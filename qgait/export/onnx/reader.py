@@ -16,7 +16,15 @@ from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
 from qgait.export.graph import Graph
 from qgait.export.onnx.arrays import from_onnx_arrays
-from qgait.export.onnx.metadata import DIGEST_KEY, FORMAT, FORMAT_KEY, GRAPH_KEY, digest_of, scale_from_json
+from qgait.export.onnx.metadata import (
+    DIGEST_KEY,
+    FORMAT,
+    FORMAT_KEY,
+    GRAPH_KEY,
+    digest_of,
+    metadata_of,
+    scale_from_json,
+)
 from qgait.export.onnx.operators import ONNX
 from qgait.export.operators import OPERATORS, Op, Tensor
 
@@ -62,6 +70,9 @@ def from_onnx(model: onnx.ModelProto, path: Path) -> Graph:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise QgaitError(f"The graph described in {path} is incomplete ({error!r}).", EXPORT_AGAIN) from error
     check_graph(graph)
+    for key, told in metadata_of(graph).items():
+        if metadata.get(key) != told and metadata[FORMAT_KEY] == str(FORMAT):  # older ones say less
+            raise QgaitError(f"{path} contradicts itself: its {key} is not that of the graph in it.", EXPORT_AGAIN)
     return graph
 
 

@@ -30,8 +30,8 @@ from qgait.export.onnx.reader import from_onnx, load
 from qgait.export.onnx.writer import save
 
 TIMEOUT = 300  # seconds
-# The first two would drop arrays that the graph refers to by name: equal ones are merged, zero biases removed. The third
-# would drop a layer.
+# The first two would drop arrays that the graph refers to by name: equal ones are merged, zero biases removed. The
+# third would drop a layer.
 SKIPPED = ("eliminate_duplicate_initializer", "eliminate_nop_with_unit", "fuse_consecutive_concats")
 
 
