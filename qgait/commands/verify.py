@@ -170,12 +170,12 @@ def _conclude(parity: Parity, path: Path) -> None:
         bad += [label for label, r in parity.runtimes.items() if not r.holds]
         bad += ["fake in float64"] if parity.fake is not None and parity.fake.mismatches_float64 else []
         raise ParityError(f"Not equal: {', '.join(bad)}.")
-    console.print(
-        f"Every constant of {path} is the model's, and every runtime gives the integers of the simulated-quantization "
-        "model: 0 differing codes.",
-        markup=False,
-        soft_wrap=True,
+    codes = (
+        "every runtime gives the integers of the simulated-quantization model: 0 differing codes"
+        if parity.runtimes
+        else "simulated quantization gives the reference's codes"
     )
+    console.print(f"Every constant of {path} is the model's, and {codes}.", markup=False, soft_wrap=True)
 
 
 def _fake_row(label: str, mismatches: int, fake: FakeResult) -> tuple[object, ...]:
