@@ -118,8 +118,8 @@ def verify(
     ``runtimes``: "reference", "ort", "tosa", "npu" or names of `qgait targets`; by default reference, ort, host and
     arm. A target is compiled, and emulated where it is another processor. Of a folder, ``sequences`` are compared, of
     each the first ``frames``, or all of them for None; of a list, the first ``frames`` of every clip. The result
-    ``holds`` if nothing differs; ``file`` lists constants that do, ``runtimes`` counts codes and names the first layer. ParityError if the
-    codes are all the same, which would prove nothing.
+    ``holds`` if nothing differs; ``file`` lists constants that do, ``runtimes`` counts codes and real numbers and names
+    the first layer. ParityError if the codes are all the same, which would prove nothing.
     """
     from qgait.data.selection import clips_of
     from qgait.verification.verify import DEFAULT_RUNTIMES, verify
