@@ -32,6 +32,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from exit_code import exit_code
 from parity_matrix import BITS, narrow
 
 from qgait.commands.output import table, write_json
@@ -191,12 +192,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str] | None = None) -> int:
     """The exit code of one command line."""
-    try:
-        main(parser().parse_intermixed_args(words))
-    except (ParityError, QgaitError) as error:
-        print(error, file=sys.stderr)
-        return 1 if isinstance(error, ParityError) else 2
-    return 0
+    return exit_code(main, parser(), words)
 
 
 if __name__ == "__main__":

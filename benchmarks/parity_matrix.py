@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from exit_code import exit_code
 
 from qgait.calibration.calibrate import FRAMES, calibrate
 from qgait.commands.output import progress, table, write_json
@@ -84,7 +85,10 @@ def sequences(data: Path | None, count: int, frames: int) -> list[Clip]:
 
 
 def differing(model: Backbone, bits: str, clips: list[Clip], runtimes: list[str]) -> dict[str, int]:
-    """Differing codes by runtime, simulated quantization in float64 first; ``codes`` were compared."""
+    """What differs by runtime, in codes and real numbers; ``codes`` were compared.
+
+    Before them simulated quantization in float64, and ``constants`` of the ONNX file against a fresh fold.
+    """
     long = [np.resize(clip, (max(len(clip), FRAMES), *clip.shape[1:])) for clip in clips]
     network, _ = calibrate(model.name, describe(model), long, Recipe.parse(bits))
     graph = fold(network)
@@ -96,8 +100,15 @@ def differing(model: Backbone, bits: str, clips: list[Clip], runtimes: list[str]
         if result.mismatches:
             print(f"{label}: the first layer that differs is {result.first_layer}", file=sys.stderr)
     assert parity.fake is not None
-    counts = {name: result.mismatches for name, result in worst(parity.runtimes).items()}
-    return {"codes": parity.codes, "fake, float64": parity.fake.mismatches_float64, **counts}
+    for difference in parity.file:
+        print(f"the ONNX file: {difference}", file=sys.stderr)
+    counts = {name: result.mismatches + result.real_mismatches for name, result in worst(parity.runtimes).items()}
+    return {
+        "codes": parity.codes,
+        "fake, float64": parity.fake.mismatches_float64,
+        "constants": len(parity.file),
+        **counts,
+    }
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -142,12 +153,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str] | None = None) -> int:
     """The exit code of one command line."""
-    try:
-        main(parser().parse_args(words))
-    except (ParityError, QgaitError) as error:
-        print(error, file=sys.stderr)
-        return 1 if isinstance(error, ParityError) else 2
-    return 0
+    return exit_code(main, parser(), words)
 
 
 if __name__ == "__main__":

@@ -113,13 +113,13 @@ def verify(
     frames: int | None = 12,
     progress: Progress = untold,
 ) -> Parity:
-    """Compares every runtime of ``onnx``, a file or a graph, with the ``model`` that it was made from, code by code.
+    """Compares ``onnx``, a file or a graph, with the ``model`` that it was made from: every constant, then every code.
 
     ``runtimes``: "reference", "ort", "tosa", "npu" or names of `qgait targets`; by default reference, ort, host and
     arm. A target is compiled, and emulated where it is another processor. Of a folder, ``sequences`` are compared, of
     each the first ``frames``, or all of them for None; of a list, the first ``frames`` of every clip. The result
-    ``holds`` if not one code differs; ``runtimes`` counts those that do, and names the first layer. ParityError if the
-    codes are all the same, which would prove nothing.
+    ``holds`` if nothing differs; ``file`` lists constants that do, ``runtimes`` counts codes and real numbers and names
+    the first layer. ParityError if the codes are all the same, which would prove nothing.
     """
     from qgait.data.selection import clips_of
     from qgait.verification.verify import DEFAULT_RUNTIMES, verify

@@ -40,8 +40,9 @@ def embed(
         arrays: dict[str, np.ndarray] = {"names": np.array([str(path) for path in silhouettes])}
         if isinstance(embedder, IntEmbedder):
             codes = embedder.codes_many(clips)
-            real = (codes.astype(np.float32) - embedder.zero_point) * embedder.scale.reshape(1, -1, 1)
-            arrays |= {"codes": codes, "scale": embedder.scale, "zero_point": np.array(embedder.zero_point)}
+            meaning = embedder.dequantizer
+            real = meaning.real(codes)
+            arrays |= {"codes": codes, "scale": meaning.scale, "zero_point": np.array(meaning.zero_point)}
         else:
             real = embedder.embed_many(clips)
         arrays["embeddings"] = real.astype(np.float32)

@@ -57,26 +57,27 @@ class Linker:
         (self.work / "kernels.o").write_bytes(assembly.kernels)
         self._compile("glue.c", *(["-DGAIT_TRACE"] if trace else []))
         self._compile("weights.c")
+        self._compile("description.c")
         (out / self.names.header).write_text(glue.header)
-        self._zig("ar", "rcsD", out / self.names.archive, *self._objects())
+        self._zig("ar", "rcsD", out / self.names.archive, *self._objects(), self._description)
 
     def read_only_bytes(self) -> int:
-        """Code and weights of the library that the last `archive` wrote."""
+        """Code and weights of the library that the last `archive` wrote; nobody has to link its description."""
         return sum(elf.read_only_bytes(file.read_bytes()) for file in self._objects())
 
     def shared(self, out: Path, npu: str | None = None) -> None:
-        """Writes libgait.so into ``out`` from what the last `archive` compiled; it exports the four calls only.
+        """Writes libgait.so into ``out`` from what the last `archive` compiled; it exports the C API alone.
 
         ``npu`` is a C file of ``device/`` that stands in for an NPU, and also exports how it is told what to do.
         """
         exports = self.work / "exports.map"
-        names = (*self.names.calls, STAND_IN) if npu else self.names.calls
+        names = (*self.names.calls, self.names.description, *([STAND_IN] if npu else []))
         exports.write_text(f"{{ global: {' '.join(f'{name};' for name in names)} local: *; }};\n")
         memory = self._compile(self._source("memory.c"), "-fno-builtin")
         soname = f"-Wl,-soname,{self.names.shared}"
         flags = ["-shared", "-nostdlib", "-Wl,-z,defs", soname, f"-Wl,--version-script={exports}"]
         doubles = [self._compile(self._source(npu))] if npu else []
-        self._link(out / self.names.shared, *flags, *self._objects(), *doubles, memory)
+        self._link(out / self.names.shared, *flags, *self._objects(), self._description, *doubles, memory)
 
     def program(self, sources: Sequence[str], library: Path, out: Path) -> None:
         """Links C files of ``device/`` with the libgait.a of the folder ``library`` into a static executable.
@@ -108,6 +109,10 @@ class Linker:
 
     def _objects(self) -> list[Path]:
         return [self.work / name for name in ("glue.o", "kernels.o", "weights.o")]
+
+    @property
+    def _description(self) -> Path:
+        return self.work / "description.o"
 
     def _source(self, name: str) -> str:
         """A file of ``device/``, with the prefix of this library, in the folder ``work``."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from qgait.compiler.assembly import assemble
+from qgait.compiler.assembly import Assembly, assemble
 from qgait.compiler.bundle import HARNESS, Clips, check_replaceable, check_selftest, steps, write_assembly
 from qgait.compiler.npu.call import NpuCall, driver, npu_call
 from qgait.compiler.npu.plan import NpuPlan
@@ -31,8 +32,12 @@ def write(
     names_for(prefix)
     check_replaceable(out)
     check_selftest(plan.graph, clips)
+    return write_assembled(plan, assemble(plan.graph, plan.host, calls(plan), prefix, say), out, clips, say)
+
+
+def write_assembled(plan: NpuPlan, assembly: Assembly, out: Path, clips: Clips, say: Callable[[], None]) -> Bundle:
+    """The part of `write` behind the compiler."""
     harness = () if plan.host.bare_metal else (*HARNESS, driver(plan.host))
-    assembly = assemble(plan.graph, plan.host, calls(plan), prefix, say)
     return write_assembly(assembly, out, clips, False, say, partial(write_segments, plan), harness)
 
 

@@ -15,6 +15,7 @@ from qgait.export.graph import Graph
 from qgait.export.schedule import output_tensor
 from qgait.export.segments import Segment
 from qgait.runtime.bundle import Bundle
+from qgait.runtime.bundle_manifest import file_sha256
 from qgait.runtime.ethosu.segment import CompiledSegment, Figures, LayerFigures, Port
 
 FORMS = ("tosa", "tflite", "commands", "weights")
@@ -34,6 +35,11 @@ def write_segments(plan: NpuPlan, folder: Path) -> dict[str, Any]:
         "accelerator": plan.accelerator.name,
         "system_config": first.system_config,
         "memory_mode": first.memory_mode,
+        "options": {
+            "sram_bytes": plan.sram,
+            "host_fallback": plan.host_fallback,
+            "vela_config": None if plan.config is None else file_sha256(plan.config),
+        },
         "segments": [_facts(plan.graph, segment, plan.compiled[segment.name]) for segment in plan.partition.segments],
         "host": [
             {"operator": op.name, "kind": type(op).__name__, "reason": why.reason, "fix": why.fix}

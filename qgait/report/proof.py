@@ -7,33 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qgait.errors import ParityError, QgaitError
+from qgait.errors import ParityError
 from qgait.export.graph import Graph
 from qgait.progress import Progress
 from qgait.report.bundles import OpenBundle
-from qgait.runtime.compiled import Compiled
+from qgait.verification.bundle_runtime import BundleRuntime
 from qgait.verification.by_name import open_runtimes
-from qgait.verification.parity import Clip, Codes, Parity, compare, compare_fake, expected_codes
+from qgait.verification.parity import Clip, Parity, compare, compare_fake, expected_codes, meaning_of
 
 if TYPE_CHECKING:
     from qgait.quantizers.simulated import SimulatedNetwork
-
-
-class _Untraced:
-    """A bundle as a runtime that need not have been compiled with the means to name a layer."""
-
-    def __init__(self, opened: OpenBundle) -> None:
-        self.name = opened.label
-        self._compiled = Compiled(opened.bundle)
-
-    def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
-        return self._compiled.embed_many(clips)
-
-    def trace(self, clip: Clip) -> dict[str, Codes]:
-        try:
-            return self._compiled.trace(clip)
-        except QgaitError:
-            return {}
 
 
 def prove(
@@ -50,15 +33,17 @@ def prove(
     """
     expected = expected_codes(graph, clips, progress)
     fake = compare_fake(network, graph, clips, expected, progress)
+    meaning = meaning_of(network)
     with open_runtimes(("reference", "ort"), onnx, graph) as runtimes:
-        results = {runtime.label: compare(runtime, graph, clips, expected) for runtime in runtimes}
+        results = {runtime.label: compare(runtime, graph, clips, expected, meaning=meaning) for runtime in runtimes}
     facts = Parity(len(clips), sum(codes.size for codes in expected), fake, results).to_dict()
     failures = []
     running = [opened for opened in bundles if opened.device is not None]
     for number, opened in enumerate(running):
         progress("comparing bundles", number, len(running))
         try:
-            facts["runtimes"][opened.label] = asdict(compare(_Untraced(opened), graph, clips, expected))
+            runtime = BundleRuntime(opened.bundle, opened.label)
+            facts["runtimes"][opened.label] = asdict(compare(runtime, graph, clips, expected, meaning=meaning))
         except ParityError as error:
             failures.append(str(error))
         progress("comparing bundles", number + 1, len(running))

@@ -10,6 +10,7 @@ from qgait.targets.processors import Target
 
 DEFAULT_PREFIX = "gait"
 CALLS = ("arena_size", "reset", "push", "embedding")
+DESCRIPTION = "description"  # the one piece of data in the C API
 
 # a header or library of this name would hide that of the C library, or another file of the bundle
 _TAKEN = (
@@ -54,6 +55,11 @@ class Names:
     def calls(self) -> tuple[str, ...]:
         """The functions of the C API."""
         return tuple(f"{self.prefix}_{call}" for call in CALLS)
+
+    @property
+    def description(self) -> str:
+        """The numbers that the library was built with."""
+        return f"{self.prefix}_{DESCRIPTION}"
 
     def program(self, target: Target) -> str:
         """The executable."""

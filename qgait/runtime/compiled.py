@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 import subprocess
 import tempfile
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from qgait.errors import ParityError, QgaitError
 from qgait.runtime.bundle import Bundle
+from qgait.runtime.dequantizer import Dequantizer
+from qgait.runtime.description import Description
 from qgait.runtime.library import load
 from qgait.runtime.programs import invocation, reason, start
 
@@ -32,7 +35,10 @@ class Compiled:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.name = bundle.target.name
+        self.dequantizer = Dequantizer(bundle.scale, bundle.zero_point)
         self._stream = None if start(bundle) else Stream(bundle)
+        if self._stream is None:
+            _describe(bundle).check(bundle)
 
     def embed(self, clip: Clip) -> Codes:
         """Embedding codes int8 [parts, channels] of a clip uint8 [frames, H, W]."""
@@ -63,7 +69,13 @@ class Compiled:
             number, size = struct.unpack_from("<II", written, position)
             name = results[number]
             codes = np.frombuffer(written, np.int8, size, position + 8)
-            records.setdefault(name, []).append(codes.reshape(memory["tensors"][name]["shape"]))
+            shape = memory["tensors"][name]["shape"]
+            if size != math.prod(shape):
+                raise QgaitError(
+                    f"{name} has {size} codes in {self.bundle.tracer}, and {shape} in its manifest.",
+                    "compile the bundle again.",
+                )
+            records.setdefault(name, []).append(codes.reshape(shape))
             position += 8 + size
         return {name: np.stack(found[-1:] if name in memory["state"] else found) for name, found in records.items()}
 
@@ -105,7 +117,7 @@ class Stream:
 
     def embedding(self) -> Codes:
         """Codes int8 [parts, channels] of everything pushed so far; pushing may go on. QgaitError before the first."""
-        codes = np.empty(self.bundle.embedding_shape, np.int8)
+        codes = np.empty(self._library.description.embedding_shape, np.int8)
         if self._library.embedding(self._arena, codes.ctypes.data) != 0:
             raise QgaitError("No frame was pushed yet.", "push at least one silhouette before asking for an embedding.")
         return codes
@@ -116,6 +128,17 @@ class Stream:
         for frame in clip:
             self.push(frame)
         return self.embedding()
+
+
+def _describe(bundle: Bundle) -> Description:
+    """What the program of a bundle for another processor says of itself."""
+    done = subprocess.run(invocation(bundle, bundle.gait_run, "describe"), capture_output=True, cwd=bundle.path)
+    if done.returncode != 0:
+        raise QgaitError(f"{bundle.gait_run} stopped: {reason(done.returncode, done.stderr)}", "see qgait bench.")
+    found = Description.printed(done.stdout.decode("ascii", "replace"))
+    if found is None:
+        raise QgaitError(f"{bundle.gait_run} does not say what it was built with.", "compile the bundle again.")
+    return found
 
 
 def write_clips(file: IO[bytes], clips: Iterable[Clip], shape: tuple[int, int]) -> None:

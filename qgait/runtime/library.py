@@ -8,6 +8,7 @@ from pathlib import Path
 from qgait.errors import QgaitError
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_names import Names
+from qgait.runtime.description import Description
 from qgait.runtime.programs import start
 from qgait.runtime.selftest import selftest
 from qgait.targets.processor import machine_name
@@ -17,6 +18,7 @@ class Library:
     """The four calls of the C API, whatever their prefix; ``loaded`` is the library itself.
 
     ``arena_size()``, ``reset(arena)``, ``push(arena, frame)`` and ``embedding(arena, out)`` take addresses.
+    ``description`` is what it was built with.
     """
 
     def __init__(self, path: Path, names: Names) -> None:
@@ -26,10 +28,11 @@ class Library:
         self.reset.argtypes = [ctypes.c_void_p]
         self.reset.restype = None
         self.push.argtypes = self.embedding.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self.description = Description.loaded(self.loaded, names.description)
 
 
 def load(bundle: Bundle) -> Library:
-    """The library of ``bundle``.
+    """The library of ``bundle``; QgaitError when the manifest says of it what is not so.
 
     The self-test runs first in a process of its own: on a processor that lacks the instructions of the target it
     stops there and not in this process.
@@ -40,4 +43,6 @@ def load(bundle: Bundle) -> Library:
             "compile it for this machine (`target=host`).",
         )
     selftest(bundle)
-    return Library(bundle.path / bundle.names.shared, bundle.names)
+    library = Library(bundle.path / bundle.names.shared, bundle.names)
+    library.description.check(bundle)
+    return library

@@ -10,7 +10,7 @@ from qgait.runtime.ethosu.segment import Figures
 from qgait.structured import Count, Notes, Size, Text, Word, closed
 from qgait.targets.processors import Target
 
-FORMAT, VERSION = "qgait-bundle", 3
+FORMAT, VERSION = "qgait-bundle", 4  # the library of 3 did not say what it was built with
 
 Names = Annotated[tuple[Word, ...], Meta(max_length=2**13)]
 Frames = Annotated[int, Meta(ge=1, le=2**20)]
@@ -127,10 +127,17 @@ class _Choice(_Closed):
     place: Literal["npu", "host"]
 
 
+class _Asked(_Closed):
+    sram_bytes: Count | None
+    host_fallback: bool
+    vela_config: Sum | None
+
+
 class _Npu(_Closed):
     accelerator: Word
     system_config: Word
     memory_mode: Word
+    options: _Asked
     segments: Annotated[tuple[_Segment, ...], Meta(min_length=1, max_length=1000)]
     host: Annotated[tuple[_Host, ...], Meta(max_length=2**13)]
     choices: Annotated[tuple[_Choice, ...], Meta(max_length=100)]
@@ -145,7 +152,7 @@ class Manifest(_Closed):
     """The whole file. Bundles from before there were prefixes have none; ``provenance`` is for people."""
 
     format: Literal["qgait-bundle"]
-    version: Literal[3]
+    version: Literal[4]
     model: Text
     bits: Text
     target: _Target

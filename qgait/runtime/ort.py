@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime.clips import require_clip
+from qgait.runtime.dequantizer import Dequantizer
 from qgait.structured import short
 
 Codes = NDArray[np.int8]
@@ -50,6 +51,7 @@ class OnnxRuntime:
         self._model = onnx_reader.load(path)
         self.graph: Graph = onnx_reader.from_onnx(self._model, path)
         require_own_nodes(self._model, self.graph, path)
+        self.dequantizer = Dequantizer.of(self.graph)
         self._path, self._level, self._threads = path, level, threads
         self._session = self._started(self._model)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qgait.export.graph import Graph
 from qgait.export.operators import Op
 from qgait.export.timing import repeated
+from qgait.runtime.dequantizer import Dequantizer
 from qgait.runtime.reference_operators import NUMPY, Codes
 
 FRAMES_AT_ONCE = 8  # bounds the im2col buffer: 8 frames of GaitBase's widest layer are 100 MB
@@ -54,6 +55,7 @@ class Reference:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.dequantizer = Dequantizer.of(graph)
         self._last_reader = {name: op for op in graph.ops for name in op.inputs}
 
     def embed(self, clip: NDArray[np.uint8]) -> Codes:

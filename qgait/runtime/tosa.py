@@ -11,6 +11,7 @@ from qgait.export.graph import Graph
 from qgait.export.tosa import tools as tosa_tools
 from qgait.export.tosa.writer import clip_bytes
 from qgait.runtime.clips import require_clip
+from qgait.runtime.dequantizer import Dequantizer
 from qgait.runtime.reference import input_codes
 from qgait.runtime.tosa_model import execute
 
@@ -26,6 +27,7 @@ class TosaRuntime:
     def __init__(self, graph: Graph) -> None:
         tosa_tools.require()
         self.graph = graph
+        self.dequantizer = Dequantizer.of(graph)
 
     def embed(self, clip: NDArray[np.uint8]) -> Codes:
         """Embedding codes [P, C] of one clip [frames, H, W]."""

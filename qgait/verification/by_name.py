@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress
+from qgait.runtime.dequantizer import Dequantizer
 from qgait.verification.parity import Clip, Codes, Runtime
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class OpenRuntime:
     def name(self) -> str:
         """The label, for messages."""
         return self.label
+
+    @property
+    def dequantizer(self) -> Dequantizer:
+        """See ``Runtime``."""
+        return self.runtime.dequantizer
 
     def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
         """See ``Runtime``."""

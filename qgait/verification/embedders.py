@@ -18,6 +18,7 @@ from qgait.data.silhouettes import threshold
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress, untold
+from qgait.runtime.dequantizer import Dequantizer
 from qgait.verification.parity import Clip, Codes
 
 LEVELS = ("float", "fake", "int")
@@ -26,7 +27,7 @@ AT_ONCE = 32  # sequences handed to a runtime together
 
 
 class Embedder(Protocol):
-    """``level`` and ``runtime`` say what computes; ``scale`` [P] and ``zero_point`` what codes mean (None: float)."""
+    """``level`` and ``runtime`` say what computes; a level below float has codes."""
 
     model: str
     level: str
@@ -67,14 +68,13 @@ def embed_sequences(
 
 @dataclass
 class IntEmbedder:
-    """Codes from a runtime; real numbers are ``(code - zero_point) * scale``."""
+    """Codes from a runtime, and what they mean."""
 
     model: str
     level: str
     runtime: str
     executor: _Embeds
-    scale: NDArray[np.float32]
-    zero_point: int
+    dequantizer: Dequantizer
 
     def codes_many(self, clips: Sequence[Clip]) -> NDArray[np.int8]:
         """See ``Embedder``."""
@@ -82,8 +82,7 @@ class IntEmbedder:
 
     def embed_many(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
         """See ``Embedder``."""
-        integers = self.codes_many(clips).astype(np.float32) - self.zero_point
-        return integers * self.scale.astype(np.float32).reshape(1, -1, 1)
+        return self.dequantizer.real(self.codes_many(clips))
 
 
 class FloatEmbedder:
@@ -146,8 +145,7 @@ def open_embedder(path: Path, level: str, runtime: str | None, stack: ExitStack)
 
 
 def _int_embedder(graph: Graph, level: str, runtime: str, executor: _Embeds) -> IntEmbedder:
-    output = graph.tensors[graph.output]
-    return IntEmbedder(graph.model, level, runtime, executor, output.scale, output.zero_point)
+    return IntEmbedder(graph.model, level, runtime, executor, Dequantizer.of(graph))
 
 
 def _graph(path: Path, simulation: _Simulation | None = None) -> Graph:
@@ -167,7 +165,8 @@ def _bundle(path: Path, runtime: str | None) -> IntEmbedder:
     bundle = Bundle.open(path)
     if runtime not in (None, bundle.target_name):
         raise QgaitError(f"{path} was compiled for {bundle.target_name}, not {runtime}.", "leave `runtime` out.")
-    return IntEmbedder(bundle.model, "int", bundle.target_name, Compiled(bundle), bundle.scale, bundle.zero_point)
+    compiled = Compiled(bundle)
+    return IntEmbedder(bundle.model, "int", bundle.target_name, compiled, compiled.dequantizer)
 
 
 def _integer(path: Path, runtime: str, stack: ExitStack) -> IntEmbedder:

@@ -15,6 +15,7 @@ from qgait.export.graph import Graph
 from qgait.export.segments import BEFORE, Segment
 from qgait.progress import Progress
 from qgait.runtime.clips import require_clip
+from qgait.runtime.dequantizer import Dequantizer
 from qgait.runtime.ethosu.interpreter.interpreter import Interpreter
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.runtime.reference import execute, input_codes, whole_clip
@@ -44,6 +45,7 @@ class NpuRuntime:
 
     def __init__(self, graph: Graph, made: Partition, compiled: Mapping[str, CompiledSegment]) -> None:
         self.graph = graph
+        self.dequantizer = Dequantizer.of(graph)
         self._partition = made
         self._interpreters = {segment.name: Interpreter(compiled[segment.name]) for segment in made.segments}
 

@@ -17,12 +17,15 @@ from qgait.errors import ParityError, QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress, untold
 from qgait.runtime import reference
+from qgait.runtime.dequantizer import Dequantizer
+from qgait.verification.differences import Difference
 
 if TYPE_CHECKING:
     from qgait.quantizers.simulated import SimulatedNetwork
 
 Clip = NDArray[np.uint8]
 Codes = NDArray[np.int8]
+SHOWN = 20  # differences of a file that are told one by one
 AT_ONCE = 8  # clips that a runtime is handed together: few enough for progress to be seen
 
 
@@ -33,6 +36,10 @@ class Runtime(Protocol):
     def name(self) -> str:
         """What tables call it."""
 
+    @property
+    def dequantizer(self) -> Dequantizer:
+        """What its codes mean, by the file that it runs."""
+
     def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
         """Embedding codes [P, C] of every clip [n, H, W]."""
 
@@ -42,11 +49,21 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class RuntimeResult:
-    """Codes of one runtime that differ from the reference, and the first layer at which they do."""
+    """Codes of one runtime that differ from the reference, and the first layer at which they do.
+
+    ``real_mismatches`` are real embeddings, ``(code - zero_point) * scale`` as the runtime's file has them, that are
+    not the model's bit for bit.
+    """
 
     mismatches: int
     max_difference: int
     first_layer: str | None
+    real_mismatches: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing differs."""
+        return self.mismatches == self.real_mismatches == 0
 
 
 @dataclass(frozen=True)
@@ -65,22 +82,27 @@ class FakeResult:
 
 @dataclass(frozen=True)
 class Parity:
-    """The table of ``qgait verify``. ``runtimes`` by label: ONNX Runtime has one for each optimisation level."""
+    """The table of ``qgait verify``. ``runtimes`` by label: ONNX Runtime has one for each optimisation level.
+
+    ``file`` is where the file that was verified is not what a fresh fold of the model gives.
+    """
 
     sequences: int
     codes: int
     fake: FakeResult | None
     runtimes: dict[str, RuntimeResult]
+    file: tuple[Difference, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether fake in float64 and every runtime gave the reference's codes."""
+        """Whether the file is the model's, and fake in float64 and every runtime gave the reference's integers."""
         fake = self.fake is None or self.fake.mismatches_float64 == 0
-        return fake and all(result.mismatches == 0 for result in self.runtimes.values())
+        return not self.file and fake and all(result.holds for result in self.runtimes.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``--json``: one entry a runtime, the worst of its labels."""
-        return asdict(replace(self, runtimes=worst(self.runtimes)))
+        """For ``--json``: one entry a runtime, the worst of its labels, and the first differences of the file."""
+        facts = asdict(replace(self, runtimes=worst(self.runtimes), file=self.file[:SHOWN]))
+        return facts | {"file": {"differences": len(self.file), "first": facts["file"]}}
 
 
 def worst(results: Mapping[str, RuntimeResult]) -> dict[str, RuntimeResult]:
@@ -88,9 +110,13 @@ def worst(results: Mapping[str, RuntimeResult]) -> dict[str, RuntimeResult]:
     found: dict[str, RuntimeResult] = {}
     for label, result in results.items():
         name = label.split(" ")[0]
-        if name not in found or result.mismatches > found[name].mismatches:
+        if name not in found or _badness(result) > _badness(found[name]):
             found[name] = result
     return found
+
+
+def _badness(result: RuntimeResult) -> tuple[int, int]:
+    return result.mismatches, result.real_mismatches
 
 
 def expected_codes(graph: Graph, clips: Sequence[Clip], progress: Progress | None = None) -> list[Codes]:
@@ -107,9 +133,17 @@ def expected_codes(graph: Graph, clips: Sequence[Clip], progress: Progress | Non
 
 
 def compare(
-    runtime: Runtime, graph: Graph, clips: Sequence[Clip], expected: Sequence[Codes], progress: Progress = untold
+    runtime: Runtime,
+    graph: Graph,
+    clips: Sequence[Clip],
+    expected: Sequence[Codes],
+    progress: Progress = untold,
+    meaning: Dequantizer | None = None,
 ) -> RuntimeResult:
-    """Runs ``runtime`` on every clip and counts the codes that differ."""
+    """Runs ``runtime`` on every clip and counts the codes and the real embeddings that differ.
+
+    ``meaning`` is what the model's codes mean; without it that of ``graph`` is taken.
+    """
     actual: list[Codes] = []
     progress(runtime.name, 0, len(clips))
     for start in range(0, len(clips), AT_ONCE):
@@ -119,7 +153,18 @@ def compare(
         raise ParityError(f"{runtime.name} gave {len(actual)} embeddings for {len(clips)} sequences.")
     different, largest, worst = _count(actual, expected)
     first = None if worst is None else first_difference(graph, clips[worst], runtime.trace(clips[worst]))
-    return RuntimeResult(different, largest, first)
+    wanted = meaning or Dequantizer.of(graph)
+    real = sum(
+        int(np.count_nonzero(runtime.dequantizer.real(a) != wanted.real(b)))
+        for a, b in zip(actual, expected, strict=True)
+    )
+    return RuntimeResult(different, largest, first, real)
+
+
+def meaning_of(network: SimulatedNetwork) -> Dequantizer:
+    """What the embedding codes of ``network`` mean, from its own steps and grids."""
+    name = network.layers[-1].name
+    return Dequantizer(network.step(name).detach().numpy().astype(np.float32), network.grid(name).zero_point)
 
 
 def compare_fake(
@@ -133,12 +178,12 @@ def compare_fake(
     import torch
 
     check_model(network, graph)
-    scale = np.asarray(graph.tensors[graph.output].scale, np.float64).reshape(-1, 1)
+    meaning = meaning_of(network)
     single, double, cosines = [], [], []
     for i, clip in enumerate(clips):
         single.append(network.embed(clip, torch.float32))
         double.append(network.embed(clip, torch.float64))
-        cosines.append(_cosine(single[-1] * scale, expected[i] * scale))
+        cosines.append(_cosine(meaning.real(single[-1]), meaning.real(expected[i])))
         if progress is not None:
             progress("simulated quantization", i + 1, len(clips))
     different, largest, _ = _count(single, expected)
@@ -182,6 +227,7 @@ def _count(actual: Sequence[Codes], expected: Sequence[Codes]) -> tuple[int, int
     return different, largest, worst
 
 
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum() / norms) if norms else 1.0

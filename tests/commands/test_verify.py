@@ -28,5 +28,8 @@ def test_it_says_what_it_looks_at_and_what_that_takes(
     printed = capsys.readouterr()
     assert json.loads(printed.out)["runtimes"]["reference"]["mismatches"] == 0
     said = " ".join(printed.err.split())
-    assert f"2 sequences of {frames} frames, on reference: this takes less than a minute." in said
+    assert (
+        f"2 sequences of {frames} frames (fewer: --frames, --sequences), on reference: this takes less than a minute."
+        in said
+    )
     assert said.index("this takes") < said.index("differing codes"), "before the table"

@@ -17,6 +17,7 @@ from qgait.verification.parity import FakeResult
 
 def test_two_bundles_of_one_target_have_a_row_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "compare_fake", lambda *_: FakeResult(0, 0, 0, 1.0, None))
+    monkeypatch.setattr(proof, "meaning_of", lambda _: None)
     right = Compiled.embed_many
 
     def wrong_in_one(self: Compiled, walks: list) -> list:

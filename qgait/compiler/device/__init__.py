@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from string import Template
 
-from qgait.runtime.bundle_names import CALLS, DEFAULT_PREFIX
+from qgait.runtime.bundle_names import CALLS, DEFAULT_PREFIX, DESCRIPTION
 
 DEVICE = Path(__file__).parent
 
-_LOWER = re.compile(rf"\bgait(?=_({'|'.join(CALLS)}|weights)\b|\.h\b|-run\b|-trace\b)")
+_LOWER = re.compile(rf"\bgait(?=_({'|'.join((*CALLS, DESCRIPTION))}|weights)\b|\.h\b|-run\b|-trace\b)")
 _UPPER = re.compile(r"\bGAIT(?=_(?!(TRACE|NPU_DEVICE|NPU_CYCLES)\b))")
 
 

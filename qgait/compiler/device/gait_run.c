@@ -15,6 +15,7 @@ static const char usage[] =
     "  gait-run bench [--frames N] [--runs N] [--json]  self-test, then the time of a frame and of an embedding\n"
     "  gait-run embed [CLIPS CODES]                   embeddings of clips, in the format of docs/targets.md, from\n"
     "                                                 standard input to standard output, or between two files\n"
+    "  gait-run describe                              the numbers that the library was built with; scales by their bits\n"
     "  gait-run push N                                pushes N frames of the self-test, for instruction counters\n";
 
 static int is(const char *text, const char *word)
@@ -46,6 +47,21 @@ static int embed(void)
     return 0;
 }
 
+static void describe(void)
+{
+    say("frame %u %u\nembedding %u %u\nzero_point %d\narena %u\nscales", gait_description.frame_height,
+        gait_description.frame_width, gait_description.parts, gait_description.channels, gait_description.zero_point,
+        gait_description.arena_bytes);
+    for (unsigned part = 0; part < GAIT_PARTS; part++) {
+        union {
+            float real;
+            uint32_t bits;
+        } scale = {.real = gait_description.scales[part]};
+        say(" %u", scale.bits);
+    }
+    say("\n");
+}
+
 static size_t number(const char *option, const char *text)
 {
     size_t value = 0;
@@ -70,6 +86,10 @@ int main(int argc, char **argv)
         if (argc > 3 || (argc == 3 && is(argv[2], "--key")))
             refuse("selftest takes one folder, or --key and the file of a public key.");
         return selftest(argc == 3 ? argv[2] : selftest_folder(), 0);
+    }
+    if (is(command, "describe")) {
+        describe();
+        return 0;
     }
     if (is(command, "bench")) {
         size_t frames = 30, runs = 5;

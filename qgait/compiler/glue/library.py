@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qgait.compiler.alignment import ALIGNMENT, aligned
 from qgait.compiler.device import c_source
@@ -21,13 +22,28 @@ from qgait.compiler.tvm.program import Program
 from qgait.runtime.bundle_names import DEFAULT_PREFIX
 
 
+@dataclass(frozen=True, eq=False)
+class StoredConstant:
+    """An array of the kernel that computes ``layers``, at ``offset`` of the library's constants."""
+
+    layers: tuple[str, ...]
+    offset: int
+    array: NDArray[np.generic]
+
+
 @dataclass(frozen=True)
 class Glue:
-    """The generated sources of one library: its header, and C files by name, among them glue.c and weights.c."""
+    """The generated sources of one library: its header, C files by name, and the bytes of all constants."""
 
     header: str
     sources: dict[str, str]
     weights: bytes
+    constants: tuple[StoredConstant, ...] = ()
+
+    def constant_at(self, offset: int) -> StoredConstant | None:
+        """The constant that holds a byte of ``weights``; None for one between two of them."""
+        inside = (one for one in self.constants if one.offset <= offset < one.offset + one.array.nbytes)
+        return next(inside, None)
 
 
 def glue(program: Program, plan: MemoryPlan, prefix: str = DEFAULT_PREFIX) -> Glue:
@@ -38,8 +54,14 @@ def glue(program: Program, plan: MemoryPlan, prefix: str = DEFAULT_PREFIX) -> Gl
         "glue.c": _calls(Calls(program, offsets, prefix), plan, places, prefix),
         "arena.h": c_source("arena.h.in", prefix, alignment=ALIGNMENT, maxima=_maxima(program, plan, places)),
         "weights.c": c_source("weights.c", prefix),
+        "description.c": c_source("description.c", prefix),
     }
-    return Glue(header(program, plan, prefix), sources, weights)
+    stored = tuple(
+        StoredConstant(tuple(step.ops), offset, array)
+        for step in program.steps
+        for offset, array in zip(offsets[step.symbol], step.constants, strict=True)
+    )
+    return Glue(header(program, plan, prefix), sources, weights, stored)
 
 
 def header(program: Program, plan: MemoryPlan, prefix: str = DEFAULT_PREFIX) -> str:

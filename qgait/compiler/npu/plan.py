@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from qgait.compiler.npu.ethosu.limits import Stay
 from qgait.compiler.npu.ethosu.segment_compiler import SegmentCompiler, SramError
@@ -42,6 +43,7 @@ class NpuPlan:
 
     ``compiled``, ``tosa`` and ``tflite`` hold every segment of ``partition`` by its name: its command stream, the graph
     that Vela read, and the same stream as a TensorFlow Lite file. ``choices`` is what was decided by figures.
+    ``sram``, ``host_fallback`` and the vela.ini ``config`` are what `plan` was told.
     """
 
     graph: Graph
@@ -52,6 +54,9 @@ class NpuPlan:
     tosa: dict[str, bytes]
     tflite: dict[str, bytes]
     choices: tuple[Choice, ...]
+    sram: int | None = None
+    host_fallback: bool = True
+    config: Path | None = None
 
 
 def plan(
@@ -88,7 +93,7 @@ def plan(
         report("Vela, as TensorFlow Lite", i + 1, len(made.segments))
     compiled = {segment.name: compiler.compiled(segment) for segment in made.segments}
     tosa = {segment.name: compiler.tosa(segment) for segment in made.segments}
-    return NpuPlan(graph, accelerator, host, made, compiled, tosa, tflite, choices)
+    return NpuPlan(graph, accelerator, host, made, compiled, tosa, tflite, choices, sram, host_fallback, options.config)
 
 
 def _settled(

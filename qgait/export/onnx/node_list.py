@@ -24,6 +24,7 @@ class NodeList:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self._constants: set[str] = set()
+        self._made: dict[tuple[object, ...], str] = {}
 
     def arrays(self, op: Op, layout: Layout) -> None:
         """Stores the arrays of an operator under their own names."""
@@ -31,8 +32,15 @@ class NodeList:
             self.initializers.append(numpy_helper.from_array(array, initializer_name(op.name, field)))
 
     def node(self, kind: str, inputs: Sequence[str], output: str, layer: str = "", **attributes: object) -> str:
-        """Appends a node and returns its output; it is called like ``layer``, or else like its output."""
+        """Appends a node and returns its output; it is called like ``layer``, or else like its output.
+
+        What another node has computed already, without being a layer, is taken from there.
+        """
+        what = (kind, tuple(inputs), repr(sorted(attributes.items())))
+        if not layer and what in self._made:
+            return self._made[what]
         self.nodes.append(helper.make_node(kind, inputs, [output], name=layer or output, **attributes))
+        self._made.setdefault(what, output)
         return output
 
     def layer(self, kind: str, op: Op, inputs: Sequence[str], **attributes: object) -> None:
@@ -51,7 +59,13 @@ class NodeList:
     def centred(self, prefix: str, x: str, source: Tensor) -> str:
         """``code - zero_point`` in int32."""
         wide = self.node("Cast", [x], f"{prefix}/int32", to=TensorProto.INT32)
+        if source.zero_point == 0:
+            return wide
         return self.node("Sub", [wide, self.constant(source.zero_point)], f"{prefix}/centred")
+
+    def joined(self, parts: list[str], output: str, axis: int) -> str:
+        """``parts`` along ``axis``; one alone is what it is."""
+        return parts[0] if len(parts) == 1 else self.node("Concat", parts, output, axis=axis)
 
     def index(self, op: Op, x: str) -> str:
         """``code + 128``, int32: where a code stands in a table."""

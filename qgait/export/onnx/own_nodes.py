@@ -24,7 +24,7 @@ SAME_SHAPE = ("Reshape", "Slice", "Pad")  # change nothing where they do not cha
 
 def require_own_nodes(model: onnx.ModelProto, graph: Graph, path: Path) -> None:
     """QgaitError that names the node, initialiser or setting of a sound ``model`` which ``graph`` does not have."""
-    strange = next(_strange(model, to_onnx(graph)), None)
+    strange = next(strangers(model, to_onnx(graph)), None)
     if strange is not None:
         raise QgaitError(
             f"{path} does not compute what it describes: {strange} is not that of its graph.",
@@ -32,7 +32,8 @@ def require_own_nodes(model: onnx.ModelProto, graph: Graph, path: Path) -> None:
         )
 
 
-def _strange(model: onnx.ModelProto, own: onnx.ModelProto) -> Iterator[str]:
+def strangers(model: onnx.ModelProto, own: onnx.ModelProto) -> Iterator[str]:
+    """Nodes, initialisers and settings of a sound ``model`` that a fresh export, ``own``, does not have, by name."""
     if list(model.functions) != list(own.functions) or list(model.opset_import) != list(own.opset_import):
         yield "the Requant function or the version of the operators"
     known = {tensor.name: tensor for tensor in own.graph.initializer}

@@ -35,8 +35,10 @@ def strip_pool(nodes: NodeList, op: StripPool, inputs: list[str], sources: list[
     parts = []
     for bins in op.bins:
         prefix = f"{op.name}/{bins}"
-        shape = nodes.constant([0, 0, bins, -1], np.int64)
-        strips = nodes.node("Reshape", [centred, shape], f"{prefix}/strips")  # [n, C, bins, H * W / bins]
+        strips = centred  # [n, C, bins, H * W / bins], as it is where a strip is a row
+        if bins != height:
+            shape = nodes.constant([0, 0, bins, -1], np.int64)
+            strips = nodes.node("Reshape", [centred, shape], f"{prefix}/strips")
         acc = nodes.node("ReduceSum", [strips, axis], f"{prefix}/sum", keepdims=0)
         if op.kind == "mean_max":
             largest = nodes.node("ReduceMax", [strips, axis], f"{prefix}/max", keepdims=0)
@@ -44,7 +46,7 @@ def strip_pool(nodes: NodeList, op: StripPool, inputs: list[str], sources: list[
             weighted = nodes.node("Mul", [largest, count], f"{prefix}/weighted")
             acc = nodes.node("Add", [acc, weighted], f"{prefix}/acc")
         parts.append(acc)
-    joined = nodes.node("Concat", parts, f"{op.name}/channels_first", axis=2)
+    joined = nodes.joined(parts, f"{op.name}/channels_first", axis=2)
     nodes.requant(op, nodes.node("Transpose", [joined], f"{op.name}/acc", perm=[0, 2, 1], layer=op.name))
 
 
@@ -75,4 +77,4 @@ def _region_sums(nodes: NodeList, op: PowerPool, row: str) -> str:
         part = nodes.node("Slice", [row, *bounds], f"{op.name}/region{number}")
         sums.append(nodes.node("ReduceSum", [part, axis], f"{op.name}/sum{number}", keepdims=1))
         start += height
-    return nodes.node("Concat", sums, f"{op.name}/channels_first", axis=2)
+    return nodes.joined(sums, f"{op.name}/channels_first", axis=2)

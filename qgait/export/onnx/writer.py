@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, shape_inference
 
 from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
@@ -47,9 +47,10 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
         producer_name="qgait",
         producer_version=__version__,
     )
-    set_metadata(model, metadata_of(graph))
     check_onnx(model)
-    return model
+    described = shape_inference.infer_shapes(model, strict_mode=True)  # of every value, for viewers
+    set_metadata(described, metadata_of(graph))
+    return described
 
 
 def write(graph: Graph, path: Path) -> None:

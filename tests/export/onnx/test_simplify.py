@@ -18,7 +18,7 @@ from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
 from qgait.export.onnx import simplify as onnx_simplify
-from qgait.export.onnx.metadata import metadata_of
+from qgait.export.onnx.metadata import metadata_of, set_metadata
 from qgait.export.onnx.reader import read
 from qgait.export.onnx.simplify import simplify
 from qgait.export.onnx.writer import write
@@ -47,6 +47,14 @@ def pretend(monkeypatch: pytest.MonkeyPatch, edit: Callable[[onnx.ModelProto], N
     monkeypatch.setattr(onnx_simplify.subprocess, "run", run)
 
 
+def with_detour(model: onnx.ModelProto) -> None:
+    """Puts a node that does nothing before the first pooling."""
+    pool = next(node for node in model.graph.node if node.op_type == "MaxPool")
+    position = list(model.graph.node).index(pool)
+    model.graph.node.insert(position, helper.make_node("Identity", [pool.input[0]], ["detour"], name="detour"))
+    model.graph.node[position + 1].input[0] = "detour"
+
+
 def assert_kept(path: Path, words: str) -> None:
     before = path.read_bytes()
     message = simplify(path, tiny_graph(), CLIPS)
@@ -58,7 +66,11 @@ def assert_kept(path: Path, words: str) -> None:
 
 def test_onnxsim_removes_nodes_and_changes_no_code(exported: Path) -> None:
     graph = tiny_graph()
-    nodes = len(onnx.load(exported).graph.node)
+    model = onnx.load(exported)
+    with_detour(model)
+    set_metadata(model, metadata_of(graph))
+    onnx.save(model, exported)
+    nodes = len(model.graph.node)
     message = simplify(exported, graph, CLIPS)
     fewer = len(onnx.load(exported).graph.node)
     assert fewer < nodes
@@ -75,6 +87,12 @@ def test_onnxsim_removes_nodes_and_changes_no_code(exported: Path) -> None:
     onnx.save(model, exported)
     with pytest.raises(QgaitError, match=r"was altered after its export"):
         read(exported)
+
+
+def test_what_the_writer_made_has_nothing_left_to_simplify(exported: Path) -> None:
+    before = exported.read_bytes()
+    assert simplify(exported, tiny_graph(), CLIPS).startswith("onnxsim finds nothing to simplify")
+    assert exported.read_bytes() == before
 
 
 def test_a_crash_of_onnxsim(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +194,7 @@ def test_a_float_is_refused(exported: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_file_that_onnx_runtime_cannot_load_is_refused(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, lambda model: setattr(model, "ir_version", 10))
+    pretend(monkeypatch, with_detour)
     unchanged = onnx_simplify._codes
 
     def refuse_second(model: onnx.ModelProto, clips: list[np.ndarray]) -> list[np.ndarray]:
@@ -188,7 +206,7 @@ def test_a_file_that_onnx_runtime_cannot_load_is_refused(exported: Path, monkeyp
 
 
 def test_a_wrong_graph_is_noticed(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, lambda model: None)
+    pretend(monkeypatch, with_detour)
     other = replace(tiny_graph(), model="other")
     assert "holds another graph" in simplify(exported, other, CLIPS)
 
