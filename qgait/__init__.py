@@ -2,7 +2,7 @@
 
 From a checkpoint to a board: ``load``, ``calibrate``, ``fold``, ``write_onnx``, ``verify``, ``compile``,
 ``open_bundle``; ``align`` and ``distance`` for silhouettes and embeddings of one's own. docs/python.md shows them.
-Importing this, and running a bundle, needs numpy alone: everything is imported when it is first used.
+Importing this, and running a bundle, needs numpy and msgspec: everything is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING

@@ -18,13 +18,13 @@ from qgait.quantizers import model_file
 from qgait.runtime.bundle_manifest import MANIFEST
 
 COUNTS = {
-    "model JSON": 150,
-    "model tensors": 80,
+    "model JSON": 90,
+    "model tensors": 50,
     "model bytes": 40,
-    "ONNX metadata": 400,
-    "ONNX tensors": 150,
-    "ONNX protobuf": 150,
-    "manifest": 300,
+    "ONNX metadata": 120,
+    "ONNX tensors": 50,
+    "ONNX protobuf": 50,
+    "manifest": 250,
 }
 
 
