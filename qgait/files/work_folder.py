@@ -1,0 +1,59 @@
+"""Temporary folders for work, in the folder that TMPDIR names: checked for space, cleared away after a kill."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qgait.errors import QgaitError
+from qgait.files.space import MIB, free_space
+from qgait.files.temporary import clear_abandoned, new_folder, remove
+
+NAME = "qgait"
+NEARLY_FULL = 32 * MIB  # when a program that was given files fails with less free, the disk is why
+FIX = "free some space there, or set TMPDIR to a folder with more."
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def work_folder(needed: int = 4 * MIB) -> Iterator[Path]:
+    """An empty folder that goes away at the end. QgaitError that names TMPDIR without ``needed`` bytes, or when full."""
+    try:
+        top = Path(tempfile.gettempdir()).resolve()
+    except OSError:
+        raise QgaitError("There is no folder for temporary files that can be written to.", FIX) from None
+    free = free_space(top)
+    if free is not None and free < needed:
+        raise _full(top, needed, free)
+    clear_abandoned(top / NAME)
+    try:
+        folder, descriptor = new_folder(top / NAME)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QgaitError(f"The folder for temporary files, {top} (TMPDIR), cannot be used: {reason}.", FIX) from None
+    try:
+        yield folder
+    except OSError as error:
+        if error.errno in FULL and _ours(error, folder):
+            raise _full(top, needed, free_space(top)) from error
+        raise
+    finally:
+        remove(folder)
+        os.close(descriptor)
+
+
+def _ours(error: OSError, folder: Path) -> bool:
+    """Whether ``folder`` was full; a write to an open file does not tell its name."""
+    if error.filename is not None:
+        return Path(os.fsdecode(error.filename)).is_relative_to(folder)
+    free = free_space(folder)
+    return free is not None and free < NEARLY_FULL
+
+
+def _full(top: Path, needed: int, free: int | None) -> QgaitError:
+    there = "" if free is None else f": {free // MIB} MiB are free, and about {-(-needed // MIB)} MiB are needed"
+    return QgaitError(f"The folder for temporary files, {top} (TMPDIR), is full{there}.", FIX)
