@@ -8,7 +8,7 @@ from qgait.files.one_file import replace_file, replacing
 from qgait.files.places import check_file, check_folder, check_new_folder
 from qgait.files.space import require_space
 from qgait.files.whole_folder import replacing_folder
-from qgait.files.work_folder import work_folder
+from qgait.files.work_folder import require_work_space, work_folder
 
 __all__ = [
     "check_file",
@@ -18,5 +18,6 @@ __all__ = [
     "replacing",
     "replacing_folder",
     "require_space",
+    "require_work_space",
     "work_folder",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from qgait.errors import QgaitError
 
 MIB = 1 << 20
+NEARLY_FULL = 32 * MIB  # when a program that writes fails with less free, the disk is why
 
 
 def free_space(folder: Path) -> int | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qgait.files.one_file import sync_folder
@@ -23,24 +24,27 @@ def replacing_folder(path: Path, check: Callable[[], None]) -> Iterator[Path]:
 
     ``check`` raises when what is at ``path`` must stay; it is asked before the block and once more behind it. The older
     folder is there until the new one is: where the system cannot exchange two folders it is put aside for a moment,
-    and after a kill in that moment the next call puts it back. A process whose current folder is replaced goes on in
-    the new one. QgaitError for what ``check_new_folder`` refuses, OSError that names ``path`` when writing fails.
+    and after a kill in that moment the next call puts it back. Of several writers the last one wins. A process whose
+    current folder is replaced goes on in the new one. QgaitError for what ``check_new_folder`` refuses, OSError that
+    names ``path`` when writing fails.
     """
     place = check_new_folder(path)
     partial: Path | None = None
     descriptor: int | None = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        _restore(place)
-        clear_abandoned(place)
-        check()
+        with _alone_in(place.parent):
+            _restore(place)
+            clear_abandoned(place)
+            check()
         partial, descriptor = new_folder(place)
         yield partial
         _sync(partial)
-        check()
-        with _staying_inside(place):
+        with _alone_in(place.parent), _staying_inside(place):
+            check()
             _put(partial, place)
-        sync_folder(place.parent)
+            sync_folder(place.parent)
+            clear_abandoned(place)
     except OSError as error:
         if error.filename is None or (partial is not None and str(error.filename).startswith(str(partial))):
             error.filename, error.filename2 = str(path), None
@@ -52,29 +56,33 @@ def replacing_folder(path: Path, check: Callable[[], None]) -> Iterator[Path]:
             os.close(descriptor)
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Others that replace something in ``folder`` wait; where the file system has no locks they do not."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _put(partial: Path, place: Path) -> None:
-    """``partial`` at ``place``; what was there is at ``partial``, or gone."""
-    with ExitStack() as aside:
-        while True:
-            try:
-                if _exchanged(partial, place):
-                    return
-                aside.enter_context(held(place))  # so that nobody takes it for abandoned before the new one is there
-                place.replace(new_name(place, "old"))
-            except FileNotFoundError:
-                if not partial.exists():
-                    raise
-            try:
-                partial.replace(place)
-                break
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise  # else another writer was faster, and its folder is replaced in turn
-    clear_abandoned(place)
+    """``partial`` at ``place``; what was there is at ``partial``, or put aside."""
+    if not os.path.lexists(place):
+        partial.replace(place)
+    elif not _exchanged(partial, place):
+        try:
+            place.replace(new_name(place, "old"))
+            partial.replace(place)
+        except BaseException:
+            _restore(place)
+            raise
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Swaps two names in one step; False where that is not possible, FileNotFoundError where one is missing."""
+    """Swaps two names in one step; False where that is not possible."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

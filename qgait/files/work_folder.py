@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qgait.errors import QgaitError
-from qgait.files.space import MIB, free_space
+from qgait.files.space import MIB, NEARLY_FULL, free_space
 from qgait.files.temporary import clear_abandoned, new_folder, remove
 
 NAME = "qgait"
-NEARLY_FULL = 32 * MIB  # when a program that was given files fails with less free, the disk is why
 FIX = "free some space there, or set TMPDIR to a folder with more."
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -22,13 +21,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 @contextmanager
 def work_folder(needed: int = 4 * MIB) -> Iterator[Path]:
     """An empty folder that goes away at the end. QgaitError that names TMPDIR without ``needed`` bytes, or when full."""
-    try:
-        top = Path(tempfile.gettempdir()).resolve()
-    except OSError:
-        raise QgaitError("There is no folder for temporary files that can be written to.", FIX) from None
-    free = free_space(top)
-    if free is not None and free < needed:
-        raise _full(top, needed, free)
+    top = require_work_space(needed)
     clear_abandoned(top / NAME)
     try:
         folder, descriptor = new_folder(top / NAME)
@@ -44,6 +37,18 @@ def work_folder(needed: int = 4 * MIB) -> Iterator[Path]:
     finally:
         remove(folder)
         os.close(descriptor)
+
+
+def require_work_space(needed: int) -> Path:
+    """The folder for temporary files; QgaitError when fewer than ``needed`` bytes are free there."""
+    try:
+        top = Path(tempfile.gettempdir()).resolve()
+    except OSError:
+        raise QgaitError("There is no folder for temporary files that can be written to.", FIX) from None
+    free = free_space(top)
+    if free is not None and free < needed:
+        raise _full(top, needed, free)
+    return top
 
 
 def _ours(error: OSError, folder: Path) -> bool:

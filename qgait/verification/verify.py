@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qgait.export.graph import Graph
+from qgait.files import work_folder
 from qgait.progress import Progress, untold
 from qgait.verification.by_name import check_names, open_runtimes
 from qgait.verification.parity import Clip, Parity, RuntimeResult, check_model, compare, compare_fake, expected_codes
@@ -37,13 +37,13 @@ def verify(
     expected = expected_codes(graph, clips, progress)
     fake = compare_fake(network, graph, clips, expected, progress)
     results: dict[str, RuntimeResult] = {}
-    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
+    with work_folder() as folder:
         if onnx is None and "ort" in runtimes:
             from qgait.export.onnx.writer import write
 
-            onnx = Path(folder) / "model.onnx"
+            onnx = folder / "model.onnx"
             write(graph, onnx)
-        with open_runtimes(runtimes, onnx or Path(folder), graph, progress) as opened:
+        with open_runtimes(runtimes, onnx or folder, graph, progress) as opened:
             for runtime in opened:
                 results[runtime.label] = compare(runtime, graph, clips, expected, progress)
     return Parity(len(clips), sum(codes.size for codes in expected), fake, results)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +25,7 @@ from qgait.export.onnx.metadata import DIGEST_KEY, metadata_of, set_metadata
 from qgait.export.onnx.names import INPUT
 from qgait.export.onnx.reader import from_onnx, load
 from qgait.export.onnx.writer import save
+from qgait.files import work_folder
 
 TIMEOUT = 300  # seconds
 # Both would drop arrays that the graph refers to by name: equal ones are merged, zero biases removed.
@@ -60,8 +60,8 @@ def _simplified(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
         tool = f"onnxsim {version('onnxsim')}"
     except PackageNotFoundError:
         raise _RefusedError("onnxsim is not installed") from None
-    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
-        result = Path(folder) / "simplified.onnx"
+    with work_folder() as folder:
+        result = folder / "simplified.onnx"
         command = [sys.executable, "-m", "onnxsim", str(path.absolute()), str(result), "--skip-optimization", *SKIPPED]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=folder, check=False)
