@@ -10,11 +10,14 @@ from typing import Any
 
 import click
 
+from qgait.commands.numbers import SEED, Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, OutputFolder, json_option
 from qgait.errors import QgaitError
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = InputPath()
+MADE = OutputFolder()
+JOBS = Whole(most=1024)
 LISTED = 20  # damaged or failed sequences named on the terminal; --json has all
 
 
@@ -24,11 +27,11 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--subjects", default=20, show_default=True, help="How many people.")
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same files.")
-@click.option("--frames", default=60, show_default=True, help="Mean length of a sequence.")
-@click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
+@click.argument("folder", metavar="DIR", type=MADE)
+@click.option("--subjects", type=Whole(most=99_999), default=20, show_default=True, help="How many people.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The same seed gives the same files.")
+@click.option("--frames", type=Whole(2, 10_000), default=60, show_default=True, help="Mean length of a sequence.")
+@click.option("--jobs", type=JOBS, default=1, show_default=True, help="Processes working at once.")
 @json_option
 def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int, json_file: Path | None) -> None:
     """Write synthetic walkers to DIR, named like CASIA-B: 110 sequences a subject. Repeating the command resumes it."""
@@ -36,11 +39,6 @@ def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int, json_f
     from qgait.data.processes import run_each
     from qgait.data.walkers.dataset import synthesize
 
-    if subjects < 1 or jobs < 1 or seed < 0:
-        raise QgaitError(
-            f"{subjects} subjects with seed {seed} by {jobs} jobs make no data set.",
-            "use at least 1 subject and 1 job, and a seed of at least 0",
-        )
     with progress() as report:
         if jobs == 1 or subjects == 1:
             synthesize(folder, subjects, seed, frames, progress=lambda done, total: report("walkers", done, total))
@@ -58,8 +56,8 @@ def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int, json_f
 
 @data.command()
 @click.argument("raw", type=FOLDER)
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
+@click.argument("folder", metavar="DIR", type=MADE)
+@click.option("--jobs", type=JOBS, default=1, show_default=True, help="Processes working at once.")
 @json_option
 def prepare(raw: Path, folder: Path, jobs: int, json_file: Path | None) -> None:
     """Align the pictures in RAW/SUBJECT/TYPE/VIEW/ and write them to DIR. Repeating the command resumes it.

@@ -14,7 +14,9 @@ from typing import Any
 
 import click
 
+from qgait.commands.numbers import Whole
 from qgait.commands.output import console, write_json
+from qgait.commands.paths import OutputFolder
 from qgait.errors import ParityError, QgaitError
 
 SEED = 4242  # of the people; the shipped model was trained on another seed's
@@ -24,9 +26,17 @@ FEWEST_PEOPLE, FEWEST_SEQUENCES = 2, 4
 
 
 @click.command()
-@click.option("--out", default=Path("qgait-demo"), show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--people", default=8, show_default=True, help="Synthetic people to recognise.")
-@click.option("--sequences", default=50, show_default=True, help="Walks on which every integer is compared.")
+@click.option("--out", default=Path("qgait-demo"), show_default=True, type=OutputFolder(), help="Folder.")
+@click.option(
+    "--people", type=Whole(FEWEST_PEOPLE, 999), default=8, show_default=True, help="Synthetic people to recognise."
+)
+@click.option(
+    "--sequences",
+    type=Whole(FEWEST_SEQUENCES),
+    default=50,
+    show_default=True,
+    help="Walks on which every integer is compared.",
+)
 @click.pass_context
 def demo(context: click.Context, out: Path, people: int, sequences: int) -> None:
     """Export, compile, verify, evaluate and measure the shipped model; ends with a table and a report.
@@ -36,11 +46,6 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
     from qgait.models import shipped
     from qgait.report import render
 
-    if people < FEWEST_PEOPLE or sequences < FEWEST_SEQUENCES:
-        raise QgaitError(
-            f"{people} people and {sequences} sequences prove nothing.",
-            f"use at least {FEWEST_PEOPLE} people and {FEWEST_SEQUENCES} sequences.",
-        )
     source = shipped.path()
     require_emulators()
     page, figures = out / "report.html", out / "demo.json"

@@ -18,8 +18,10 @@ from qgait.progress import Progress
 
 STANDARD_OUTPUT = Path("-")
 
-console = Console(highlight=False)
-notes = Console(stderr=True, highlight=False)  # progress and remarks stay out of what is piped
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # names are shown as they are
+
+console = Console(**PLAIN)
+notes = Console(**PLAIN, stderr=True)  # progress and remarks stay out of what is piped
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -46,7 +48,7 @@ def write_json(path: Path | None, facts: dict[str, Any]) -> None:
 def progress() -> Iterator[Progress]:
     """``report(what, done, total)`` moves one bar a kind of work."""
     bars = Bars(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

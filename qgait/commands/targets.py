@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from qgait.commands.output import console, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import json_option
 
 
 @click.command()

@@ -6,27 +6,30 @@ from pathlib import Path
 
 import click
 
+from qgait.commands.numbers import Whole
 from qgait.commands.output import console, notes, progress, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, json_option
 from qgait.errors import ParityError
 from qgait.verification.parity import FakeResult
 from qgait.verification.verify import DEFAULT_RUNTIMES, FRAMES
 
 
 @click.command()
-@click.argument("onnx", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The model that was exported.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
+@click.argument("onnx", type=InputPath())
+@click.option("--model", required=True, type=InputPath(), help="The model that was exported.")
+@click.option("--data", required=True, type=InputPath(), help="Silhouettes in OpenGait's layout.")
 @click.option(
     "--runtime",
     "runtimes",
     multiple=True,
     help=f"reference, ort, tosa, npu, or any of `qgait targets`; repeatable. Default: {' '.join(DEFAULT_RUNTIMES)}.",
 )
-@click.option("--sequences", default=50, show_default=True, help="Sequences, drawn over people, conditions, views.")
+@click.option(
+    "--sequences", type=Whole(), default=50, show_default=True, help="Sequences, drawn over people, conditions, views."
+)
 @click.option(
     "--frames",
-    type=click.IntRange(min=0),
+    type=Whole(least=0),
     default=FRAMES,
     show_default=True,
     help="The first frames of every sequence; 0 takes all of them.",

@@ -21,7 +21,7 @@ def free_space(folder: Path) -> int | None:
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """QgaitError unless ``needed`` bytes are free in ``folder``, or the next one above it that there is, for ``what``."""
+    """QgaitError unless ``needed`` bytes are free for ``what`` in ``folder``, or in the next one above it."""
     at = folder
     while not at.exists() and at != at.parent:
         at = at.parent

@@ -20,7 +20,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def work_folder(needed: int = 4 * MIB) -> Iterator[Path]:
-    """An empty folder that goes away at the end. QgaitError that names TMPDIR without ``needed`` bytes, or when full."""
+    """An empty folder that goes away at the end; QgaitError that names TMPDIR when it has no ``needed`` bytes."""
     top = require_work_space(needed)
     clear_abandoned(top / NAME)
     try:

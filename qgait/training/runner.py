@@ -194,12 +194,12 @@ def _losses(row: Row) -> str:
 
 
 def _progress(shown: bool) -> Progress:
-    console = Console(stderr=True, highlight=False, quiet=not shown)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=not shown)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[losses]}"),
+        TextColumn("{task.fields[losses]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,

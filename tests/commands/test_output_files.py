@@ -14,7 +14,7 @@ import pytest
 from example_graphs import gaitset_graph, silhouettes
 
 from qgait.cli import cli, run
-from qgait.commands.output_file import OutputFile
+from qgait.commands.paths import OutputFile
 from qgait.export.onnx.writer import write
 
 

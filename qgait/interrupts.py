@@ -1,0 +1,56 @@
+"""Ctrl-C, SIGTERM and SIGHUP as one exception, from the first import to the last line; imports next to nothing.
+
+``Stopped`` is no Exception and no KeyboardInterrupt, so no library takes it for its own: everything on the way cleans
+up in its ``finally``, and the process ends with 128 + the signal's number, as shells count.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """Raised in the main thread by the first signal."""
+
+
+class _State:
+    number: int | None = None
+    at_once = False
+
+
+def listen() -> None:
+    """From now on a signal raises Stopped; a second one ends the process on the spot. What is ignored stays ignored."""
+    for number in SIGNALS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _handle)
+    sys.unraisablehook = _not_lost
+
+
+def received() -> int | None:
+    """The exit code that a signal has asked for; None before there was one."""
+    return None if _State.number is None else 128 + _State.number
+
+
+def leave() -> None:
+    """From now on a signal ends the process without a word: only the interpreter's own end is left to do."""
+    _State.at_once = True
+
+
+def _handle(number: int, _: object) -> None:
+    if _State.at_once or _State.number is not None:
+        os._exit(128 + number)
+    _State.number = number
+    raise Stopped
+
+
+def _not_lost(unraisable: sys.UnraisableHookArgs) -> None:
+    """Where Python drops exceptions, as in destructors, the signal is sent again."""
+    if isinstance(unraisable.exc_value, Stopped) and _State.number is not None:
+        number, _State.number = _State.number, None
+        os.kill(os.getpid(), number)
+    else:
+        sys.__unraisablehook__(unraisable)
