@@ -100,7 +100,8 @@ def run(arguments: list[str] | None = None, prepare: Callable[[], None] = lambda
     except MemoryError:
         return _fail("There is not enough memory.", "use fewer frames or sequences at once.", 2)
     except UnicodeEncodeError as error:  # a name of the file system that a library wants in UTF-8
-        return _fail(f"The name {error.object!a} is not UTF-8.", "rename it.", 2)
+        near = error.object[max(0, error.start - 40) : error.end + 20]
+        return _fail(f"A name is not UTF-8, and has to be: {near!a}.", "rename it.", 2)
     except OSError as error:
         where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
         fix = _OPERATING_SYSTEM.get(error.errno or 0, "check the path")

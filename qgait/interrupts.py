@@ -1,16 +1,17 @@
-"""Ctrl-C, SIGTERM and SIGHUP as one exception, from the first import to the last line; imports next to nothing.
+"""Ctrl-C, SIGTERM and SIGHUP as one exception, from the first import to the last line.
 
 ``Stopped`` is no Exception and no KeyboardInterrupt, so no library takes it for its own: everything on the way cleans
-up in its ``finally``, and the process ends with 128 + the signal's number, as shells count.
+up in its ``finally``, and the process ends with 128 + the signal's number, as shells count. This imports nothing but
+what Python has loaded at its start: ``signal`` itself takes the time of the Ctrl-C that it should notice.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
 class Stopped(BaseException):
@@ -25,8 +26,8 @@ class _State:
 def listen() -> None:
     """From now on a signal raises Stopped; a second one ends the process on the spot. What is ignored stays ignored."""
     for number in SIGNALS:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, _handle)
+        if _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):
+            _signal.signal(number, _handle)
     sys.unraisablehook = _not_lost
 
 

@@ -10,6 +10,7 @@ from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.numbers import Whole
 from qgait.commands.output import console, progress, table, write_json
 from qgait.commands.paths import InputPath, OutputFile, json_option
+from qgait.files import require_space
 
 
 @click.command()
@@ -42,6 +43,7 @@ def calibrate(
     from qgait.targets.memory import kib
 
     network = checkpoints.load(checkpoint, model)
+    require_space(out.parent, 4 * sum(weight.numel() for weight in network.parameters()), str(out))
     with progress() as report:
         quantized, found = calibrate_network(network, data, bits, first_last, method, sequences, partition, report)
     model_file.save(quantized, out)

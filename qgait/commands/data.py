@@ -14,6 +14,7 @@ from qgait.commands.numbers import SEED, Whole
 from qgait.commands.output import console, progress, table, write_json
 from qgait.commands.paths import InputPath, OutputFolder, json_option
 from qgait.errors import QgaitError
+from qgait.files import require_space
 
 FOLDER = InputPath()
 MADE = OutputFolder()
@@ -37,12 +38,13 @@ def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int, json_f
     """Write synthetic walkers to DIR, named like CASIA-B: 110 sequences a subject. Repeating the command resumes it."""
     from qgait.data.opengait import Dataset
     from qgait.data.processes import run_each
-    from qgait.data.walkers.dataset import synthesize
+    from qgait.data.walkers.dataset import missing_bytes, synthesize
 
     with progress() as report:
         if jobs == 1 or subjects == 1:
             synthesize(folder, subjects, seed, frames, progress=lambda done, total: report("walkers", done, total))
         else:
+            require_space(folder, missing_bytes(folder, subjects, frames), str(folder))
             synthesize(folder, 1, seed, frames)  # checks and labels the folder before others write to it
             report("walkers (people)", 1, subjects)
             rest = [(folder, 1, seed, frames, subject) for subject in range(2, subjects + 1)]

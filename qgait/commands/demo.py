@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from qgait.commands.numbers import Whole
 from qgait.commands.output import console, write_json
 from qgait.commands.paths import OutputFolder
 from qgait.errors import ParityError, QgaitError
+from qgait.files import replace_file
 
 SEED = 4242  # of the people; the shipped model was trained on another seed's
 FRAMES = 12  # mean length of a walk, half a gait cycle: simulation and ONNX Runtime take milliseconds a frame
@@ -56,7 +56,7 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
     console.print(
         f"cp {shlex.quote(str(source))} {shlex.quote(str(model))}", style="bold", markup=False, soft_wrap=True
     )
-    shutil.copyfile(source, model)
+    replace_file(model, source.read_bytes())
     group = context.find_root().command
     assert isinstance(group, click.Group)
     failure: ParityError | None = None

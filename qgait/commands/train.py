@@ -11,6 +11,7 @@ from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.numbers import SEED, Positive, Whole
 from qgait.commands.output import console, notes, progress, write_json
 from qgait.commands.paths import InputPath, OutputFolder, json_option
+from qgait.files import check_folder
 
 
 def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -21,6 +22,12 @@ def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> No
             console.print(name, style="bold")
             console.print(f"    {summary(name)}", soft_wrap=True)
         context.exit()
+
+
+def _check_cache(_: click.Context, __: click.Parameter, folder: str | None) -> str | None:
+    if folder not in (None, "off"):
+        check_folder(Path(folder))
+    return folder
 
 
 @click.command()
@@ -34,7 +41,11 @@ def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> No
 @click.option("--out", required=True, type=OutputFolder(), help="Folder of the run.")
 @click.option("--partition", help="Partition file or name; trains on its training people.")
 @click.option("--protocol", help="How test people are evaluated: casia-b, oumvlp, grew or gait3d.")
-@click.option("--cache", help="Folder of the packed silhouettes; off reads the data's files.  [that of the run]")
+@click.option(
+    "--cache",
+    callback=_check_cache,
+    help="Folder of the packed silhouettes; off reads the data's files.  [that of the run]",
+)
 @click.option("--init", type=InputPath(), help="Start from this checkpoint.")
 @click.option("--bits", help="Train at these bits, w2a2 to w8a8, from the float checkpoint --init.")
 @click.option("--iterations", type=Whole(), help="With --bits a third of them is stage 2.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from qgait.errors import QgaitError
@@ -26,14 +26,22 @@ def sequence_folders(root: Path, suffixes: Collection[str]) -> Iterator[tuple[st
 def folders_in(folder: Path) -> list[str]:
     """Names of the folders in ``folder``, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+        return sorted(e.name for e in entries if not e.name.startswith(".") and _is(e.is_dir))
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[str]:
     """Names of the files in ``folder`` that end in one of ``suffixes``, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
-        names = [e.name for e in entries if not e.name.startswith(".") and e.is_file()]
+        names = [e.name for e in entries if not e.name.startswith(".") and _is(e.is_file)]
     return sorted(name for name in names if os.path.splitext(name)[1].lower() in suffixes)  # noqa: PTH122, 100 times faster
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """What ``kind`` says; a link that leads back to itself is neither a file nor a folder."""
+    try:
+        return kind()
+    except OSError:
+        return False
 
 
 def check_folder(root: Path, what: str) -> None:

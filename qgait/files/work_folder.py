@@ -14,12 +14,13 @@ from qgait.files.space import MIB, NEARLY_FULL, free_space
 from qgait.files.temporary import clear_abandoned, new_folder, remove
 
 NAME = "qgait"
+LEAST = 4 * MIB
 FIX = "free some space there, or set TMPDIR to a folder with more."
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def work_folder(needed: int = 4 * MIB) -> Iterator[Path]:
+def work_folder(needed: int = LEAST) -> Iterator[Path]:
     """An empty folder that goes away at the end; QgaitError that names TMPDIR when it has no ``needed`` bytes."""
     top = require_work_space(needed)
     clear_abandoned(top / NAME)
@@ -39,7 +40,7 @@ def work_folder(needed: int = 4 * MIB) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def require_work_space(needed: int) -> Path:
+def require_work_space(needed: int = LEAST) -> Path:
     """The folder for temporary files; QgaitError when fewer than ``needed`` bytes are free there."""
     try:
         top = Path(tempfile.gettempdir()).resolve()
