@@ -9,7 +9,7 @@ import click
 from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.numbers import Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.paths import InputPath, OutputFile, json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFile, json_option
 from qgait.files import require_space
 
 
@@ -22,7 +22,7 @@ from qgait.files import require_space
 @click.option("--first-last", default="8", show_default=True, help="Bits of the first and last layer: 8 or same.")
 @click.option("--method", default="mse", show_default=True, help="Ranges: mse, percentile or minmax.")
 @click.option("--sequences", type=Whole(), default=48, show_default=True, help="Sequences to look at.")
-@click.option("--partition", help="Partition file or name; calibrates on its training people.")
+@click.option("--partition", type=NameOrFile(), help="Partition file or name; calibrates on its training people.")
 @json_option
 def calibrate(
     model: str | None,

@@ -12,7 +12,7 @@ import click
 
 from qgait.commands.numbers import SEED, Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.paths import InputPath, OutputFolder, json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFolder, json_option
 from qgait.errors import QgaitError
 from qgait.files import require_space
 
@@ -92,7 +92,7 @@ def prepare(raw: Path, folder: Path, jobs: int, json_file: Path | None) -> None:
 
 @data.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--partition", help="Partition file, or casia-b: shows how the data are divided.")
+@click.option("--partition", type=NameOrFile(), help="Partition file, or casia-b: shows how the data are divided.")
 @json_option
 def info(folder: Path, partition: str | None, json_file: Path | None) -> None:
     """Count and check the sequences in DIR. Exits with 2 if a file is damaged."""

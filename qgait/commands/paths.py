@@ -40,6 +40,17 @@ class InputPath(click.ParamType[Path]):
         return path
 
 
+class NameOrFile(click.ParamType[str]):
+    """A name that qgait knows, or a file, for which the same holds as for any that is read."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it was typed."""
+        InputPath().convert(value, param, ctx)
+        return str(value)
+
+
 class OutputFile(click.ParamType[Path]):
     """A path that a file can be written to; ``suffix`` is what its name must end in."""
 

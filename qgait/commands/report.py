@@ -11,7 +11,7 @@ import click
 
 from qgait.commands.numbers import Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.paths import InputPath, OutputFile, json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFile, json_option
 
 
 @click.command()
@@ -27,7 +27,7 @@ from qgait.commands.paths import InputPath, OutputFile, json_option
 )
 @click.option("--out", required=True, type=OutputFile(".html"), help="The page, one HTML file.")
 @click.option("--protocol", default="casia-b", show_default=True, help="casia-b, oumvlp, grew or gait3d.")
-@click.option("--partition", help="Partition file or name; its test people are recognised.")
+@click.option("--partition", type=NameOrFile(), help="Partition file or name; its test people are recognised.")
 @click.option(
     "--sequences", type=Whole(), default=50, show_default=True, help="Sequences on which every code is compared."
 )

@@ -10,7 +10,7 @@ import click
 from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.numbers import SEED, Positive, Whole
 from qgait.commands.output import console, notes, progress, write_json
-from qgait.commands.paths import InputPath, OutputFolder, json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFolder, json_option
 from qgait.files import check_folder
 
 
@@ -31,7 +31,11 @@ def _check_cache(_: click.Context, __: click.Parameter, folder: str | None) -> s
 
 
 @click.command()
-@click.option("--config", help="Settings: a name from --list-configs, or a YAML file.  [MODEL-casia-b on all people]")
+@click.option(
+    "--config",
+    type=NameOrFile(),
+    help="Settings: a name from --list-configs, or a YAML file.  [MODEL-casia-b on all people]",
+)
 @click.option("--set", multiple=True, metavar="KEY=VALUE", help="Change any setting, as losses.triplet.margin=0.3.")
 @click.option(
     "--list-configs", is_flag=True, is_eager=True, expose_value=False, callback=_list_configs, help="Name them."
@@ -39,7 +43,7 @@ def _check_cache(_: click.Context, __: click.Parameter, folder: str | None) -> s
 @click.option("--model", cls=BackboneOption, help="Backbone: {names}.  [gaitset, or that of --init]")
 @click.option("--data", type=InputPath(), help="Silhouettes in OpenGait's layout.")
 @click.option("--out", required=True, type=OutputFolder(), help="Folder of the run.")
-@click.option("--partition", help="Partition file or name; trains on its training people.")
+@click.option("--partition", type=NameOrFile(), help="Partition file or name; trains on its training people.")
 @click.option("--protocol", help="How test people are evaluated: casia-b, oumvlp, grew or gait3d.")
 @click.option(
     "--cache",

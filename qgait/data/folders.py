@@ -54,7 +54,8 @@ def check_folder(root: Path, what: str) -> None:
 def wrong_layout(root: Path, expected: str, suffixes: Collection[str]) -> QgaitError:
     """The error for a folder in which nothing was found: what was expected and what is there instead."""
     top = folders_in(root) + files_in(root, suffixes)
-    found = [", ".join(top[:5]) + (", ..." if len(top) > 5 else "") if top else "nothing"]
+    shown = [name if len(name) <= 20 else f"{name[:20]}..." for name in top[:5]]
+    found = [", ".join(shown) + (", ..." if len(top) > 5 else "") if top else "nothing"]
     pictures = False
     for depth, files in enumerate(_files_by_depth(root)):
         wanted = [f for f in files if f.suffix.lower() in suffixes]

@@ -40,9 +40,10 @@ def new_folder(place: Path) -> tuple[Path, int]:
     while True:
         name = new_name(place)
         name.mkdir()
-        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if _locked_at(descriptor, name):
-            return name, descriptor
+        with suppress(FileNotFoundError):  # cleared away by another run, as it has no lock for a moment
+            descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if _locked_at(descriptor, name):
+                return name, descriptor
 
 
 def clear_abandoned(place: Path) -> None:
@@ -100,7 +101,7 @@ def _start(place: Path) -> str:
 
 
 def _locked_at(descriptor: int, path: Path) -> bool:
-    """Locks what was just made; False if another run cleared it away before, as it had no lock for a moment."""
+    """Locks what was just made; False if another run cleared it away before."""
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)

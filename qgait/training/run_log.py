@@ -19,6 +19,10 @@ EVENTS_EVERY = 10  # iterations: TensorBoard shows no more, and its files are la
 Row = dict[str, float]
 
 
+class RowMissingError(ValueError):
+    """The log has no whole row of an iteration."""
+
+
 class RunLog:
     """The log of a run after ``done`` iterations; rows of later ones, which its checkpoint does not know, are dropped.
 
@@ -80,9 +84,10 @@ class RunLog:
         file = self._path.open("r+b")
         try:
             self._find(file, done)
-        except (ValueError, csv.Error):
+        except (ValueError, csv.Error) as error:
             file.close()
-            problem = f"{self._path} has no whole rows up to iteration {done}, where the checkpoint is."
+            reached = error.args[0] if isinstance(error, RowMissingError) else done
+            problem = f"{self._path} has no row of iteration {reached}; the checkpoint is at {done}."
             raise QgaitError(problem, "put back the log that belongs to the run, or begin a new run.") from None
         file.truncate(file.tell())
         return file
@@ -94,7 +99,7 @@ class RunLog:
             self._last_start = file.tell()
             line = file.readline(LONGEST_ROW).decode()
             if not line.endswith("\n") or line.split(",", 1)[0] != str(iteration):
-                raise ValueError(iteration)
+                raise RowMissingError(iteration)
         values = next(csv.reader([line]))
         self._last = {name: float(text) for name, text in zip(self._columns, values, strict=True) if text}
         self._last["iteration"] = done

@@ -113,4 +113,4 @@ def test_a_failure_while_writing_names_the_file_that_was_asked_for(
     monkeypatch.setattr(OutputFile, "convert", lambda self, value, param, ctx: Path(value))  # it vanished since
     assert run(["targets", "--json", str(tmp_path / "gone" / "facts.json")]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert f"({tmp_path}/gone/facts.json)" in said
+    assert f"{tmp_path}/gone/facts.json cannot be written" in said

@@ -192,7 +192,7 @@ def test_a_damaged_sequence_is_named_and_the_old_cache_stays(sequences: tuple[Se
 
 def test_what_a_killed_process_left_is_removed(sequences: tuple[Sequence, ...], tmp_path: Path) -> None:
     path = SilhouetteCache.open(sequences, tmp_path / "cache").path
-    path.rename(path.with_name(f".{path.name}.12345"))
+    path.rename(path.with_name(f".{path.name}.partial-{'0' * 16}"))
     SilhouetteCache.open(sequences, tmp_path / "cache")
     assert files(tmp_path / "cache") == [path.name]
 
