@@ -8,10 +8,15 @@ what Python has loaded at its start: ``signal`` itself takes the time of the Ctr
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import _thread
 import os
 import sys
+import time
 
 SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+
+
+LATER = 0.02  # seconds, in which the destructor ends
 
 
 class Stopped(BaseException):
@@ -48,10 +53,15 @@ def _handle(number: int, _: object) -> None:
     raise Stopped
 
 
+def _again(number: int) -> None:
+    time.sleep(LATER)
+    _State.number = None
+    os.kill(os.getpid(), number)
+
+
 def _not_lost(unraisable: sys.UnraisableHookArgs) -> None:
     """Where Python drops exceptions, as in destructors, the signal is sent again."""
     if isinstance(unraisable.exc_value, Stopped) and _State.number is not None:
-        number, _State.number = _State.number, None
-        os.kill(os.getpid(), number)
+        _thread.start_new_thread(_again, (_State.number,))
     else:
         sys.__unraisablehook__(unraisable)

@@ -11,7 +11,6 @@ from qgait.commands.backbone_option import BackboneOption
 from qgait.commands.numbers import SEED, Positive, Whole
 from qgait.commands.output import console, notes, progress, write_json
 from qgait.commands.paths import InputPath, NameOrFile, OutputFolder, json_option
-from qgait.files import check_folder
 
 
 def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -24,9 +23,9 @@ def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> No
         context.exit()
 
 
-def _check_cache(_: click.Context, __: click.Parameter, folder: str | None) -> str | None:
+def _check_cache(context: click.Context, option: click.Parameter, folder: str | None) -> str | None:
     if folder not in (None, "off"):
-        check_folder(Path(folder))
+        OutputFolder().convert(folder, option, context)
     return folder
 
 

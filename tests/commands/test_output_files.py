@@ -7,22 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import cv2
 import numpy as np
 import pytest
+from command_tree import leaves
 from example_graphs import gaitset_graph, silhouettes
 
 from qgait.cli import cli, run
 from qgait.commands.paths import OutputFile
 from qgait.export.onnx.writer import write
-
-
-def leaves(command: click.Command, name: str = "") -> dict[str, click.Command]:
-    if isinstance(command, click.Group):
-        return {k: v for each in command.commands for k, v in leaves(command.commands[each], f"{name} {each}").items()}
-    return {name.strip(): command}
-
 
 COMMANDS = {name: command for name, command in leaves(cli).items() if name != "demo"}
 
