@@ -8,7 +8,8 @@ import stat
 from pathlib import Path
 
 from qgait.errors import QgaitError
-from qgait.files.space import require_space
+from qgait.files.space import free_space, require_space
+from qgait.files.temporary import new_file
 
 LEAST = 1 << 20  # bytes that must be free, however small the output
 LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes
@@ -123,6 +124,13 @@ def _check_writable(folder: Path, named: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise QgaitError(f"{named} cannot be written: {folder} is write-protected.", "choose another folder.")
     require_space(folder, LEAST, str(named))
+    if free_space(folder) is None:  # as in /proc, where nothing can be made although all may write
+        try:
+            probe, descriptor = new_file(folder / "qgait")
+        except OSError as error:
+            raise _unusable(named, error) from None
+        os.close(descriptor)
+        probe.unlink()
 
 
 def _kind(facts: os.stat_result) -> str:

@@ -20,12 +20,11 @@ from qgait.targets import elf
 from qgait.targets.processors import find
 
 
-@pytest.mark.parametrize("spelled", ["../out", "selftest/../../out"])
-def test_a_bundle_is_replaced_from_inside(spelled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_is_replaced_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     shutil.copytree(bundle("tiny", "host").path, out)
     monkeypatch.chdir(out)
-    made = write(graph("tiny"), find("host"), Path(spelled), clips(graph("tiny"), 1, 4))
+    made = write(graph("tiny"), find("host"), Path("../out"), clips(graph("tiny"), 1, 4))
     assert made.manifest["selftest"]["frames"] == [1, 4] == Bundle.open(out).manifest["selftest"]["frames"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

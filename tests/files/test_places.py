@@ -34,6 +34,7 @@ NAMES = [
     ("file/x", "file"),
     ("pipe", "is a pipe, not a"),
     ("/dev/zero", "is a device, not a"),
+    ("/proc/qgait", "/proc/qgait cannot be written: no such file or directory"),
 ]
 
 
