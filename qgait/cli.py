@@ -30,7 +30,7 @@ from qgait.commands.train import train
 from qgait.commands.verify import verify
 from qgait.errors import ParityError, QgaitError
 from qgait.extras import install
-from qgait.standard_streams import BROKEN_PIPE, OutputLostError
+from qgait.standard_streams import BROKEN_PIPE, OutputLostError, printable
 from qgait.version import __version__
 
 LONGEST_WORD = 300  # characters: what is longer is no path that somebody typed
@@ -56,16 +56,15 @@ for command in (demo, data, train, calibrate, eval_, export, verify, compile_, b
 
 
 def _fail(problem: str, fix: str, code: int) -> int:
-    print(f"qgait: {_printable(problem)}", file=sys.stderr)
+    print(f"qgait: {_short(problem)}", file=sys.stderr)
     if fix:
-        print(f"Fix: {_printable(fix)}", file=sys.stderr)
+        print(f"Fix: {_short(fix)}", file=sys.stderr)
     return code
 
 
-def _printable(text: str) -> str:
-    """``text`` without what a terminal would act on or cannot show, and without words of more than a path's length."""
-    plain = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:100]}...{word[0][-20:]}", plain)
+def _short(text: str) -> str:
+    """`printable`, and words of more than a path's length cut."""
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:100]}...{word[0][-20:]}", printable(text))
 
 
 def run(arguments: list[str] | None = None, prepare: Callable[[], None] = lambda: None) -> int:

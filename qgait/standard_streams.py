@@ -41,6 +41,13 @@ class _Remarks(io.FileIO):
             return len(data)
 
 
+def printable(text: str) -> str:
+    """``text`` without what a terminal would act on, such as the escape sequences in a file's name; lines stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def open_streams() -> None:
     """Puts both in place of Python's own, with characters that the terminal does not have as escapes.
 

@@ -70,7 +70,7 @@ def test_names_are_shown_as_they_are_or_escaped(environment: dict[str, str], tmp
 
 
 def test_a_table_and_json_of_such_names(tmp_path: Path) -> None:
-    folder = tmp_path / os.fsdecode(b"w\xff[red]") / "001" / "[bold]" / "[x]"
+    folder = tmp_path / os.fsdecode(b"w\xff[red]") / "001" / "[bold]\x1b[1m" / "[x]"
     folder.mkdir(parents=True)
     (folder / "a.pkl").write_bytes(b"nothing")
     root, facts = folder.parents[2], tmp_path / "facts.json"
@@ -81,5 +81,5 @@ def test_a_table_and_json_of_such_names(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     shown = done.stdout.decode("ascii")
-    assert r"w\udcff[red]: other" in shown and "[bold]/[x]/a.pkl" in shown
+    assert r"w\udcff[red]: other" in shown and r"[bold]\x1b[1m/[x]/a.pkl" in shown
     assert json.loads(facts.read_text())["folder"] == str(root)

@@ -58,11 +58,11 @@ def show(made: ForProcessor, out: Path) -> dict[str, Any]:
     said, stack = "not run", None
     if isinstance(made.selftest, QgaitError):
         why = made.selftest
-        notes.print(f"The self-test was not run: {why.problem} Fix: {why.fix}", style="bold yellow", markup=False)
+        notes.print(f"The self-test was not run: {why.problem} Fix: {why.fix}", style="bold yellow")
     else:
         said, stack = str(made.selftest), made.selftest.stack_bytes
     for line in bundle.manifest["notes"]:
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim")
     facts = {
         "target": processor.name,
         "model": bundle.model,

@@ -150,6 +150,6 @@ def _names(counts: dict[str, int]) -> str:
 def _list(kind: str, lines: Iterable[tuple[str, str]]) -> None:
     lines = list(lines)
     for name, reason in lines[:LISTED]:
-        console.print(f"{kind}: {name}: {reason}", markup=False, soft_wrap=True)
+        console.print(f"{kind}: {name}: {reason}", soft_wrap=True)
     if len(lines) > LISTED:
         console.print(f"... and {len(lines) - LISTED} more {kind}.")

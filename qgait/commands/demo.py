@@ -53,9 +53,7 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
         stale.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     model = out / source.name
-    console.print(
-        f"cp {shlex.quote(str(source))} {shlex.quote(str(model))}", style="bold", markup=False, soft_wrap=True
-    )
+    console.print(f"cp {shlex.quote(str(source))} {shlex.quote(str(model))}", style="bold", soft_wrap=True)
     replace_file(model, source.read_bytes())
     group = context.find_root().command
     assert isinstance(group, click.Group)
@@ -73,7 +71,7 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
     facts["data"]["seed"] = SEED
     write_json(figures, facts)
     render.render(facts, page)
-    console.print(f"Figures: {figures}", soft_wrap=True, markup=False)
+    console.print(f"Figures: {figures}", soft_wrap=True)
     if failure is not None:
         raise failure
 
@@ -82,7 +80,7 @@ def run(group: click.Group, typed: Sequence[Sequence[str]], commands: list[dict[
     """Types one stage after the other, and notes each in ``commands`` with what it took."""
     for number, words in enumerate(typed, 1):
         line = shlex.join(["qgait", *words])
-        console.print(f"\n[{number}/{len(typed)}] {line}", style="bold", markup=False, soft_wrap=True)
+        console.print(f"\n[{number}/{len(typed)}] {line}", style="bold", soft_wrap=True)
         start = time.perf_counter()
         try:
             group.main(list(words), prog_name="qgait", standalone_mode=False)

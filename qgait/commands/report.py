@@ -66,7 +66,7 @@ def report(
     render.render(facts, out)
     write_json(json_file, facts)
     show(facts)
-    console.print(f"Report: {out}", soft_wrap=True, markup=False)
+    console.print(f"Report: {out}", soft_wrap=True)
     require(facts, str(out))
 
 
@@ -91,8 +91,8 @@ def show(facts: dict[str, Any]) -> None:
         rows,
     )
     for note in (*facts["recognition"]["notes"], *facts["recognition"]["missing"]):
-        console.print(note, markup=False, soft_wrap=True)
+        console.print(note, soft_wrap=True)
     for sentence in verdict["unchecked"]:
-        console.print(f"Not checked: {sentence}", markup=False, soft_wrap=True)
+        console.print(f"Not checked: {sentence}", soft_wrap=True)
     if verdict["holds"]:
         console.print(heading(verdict), style="bold green")

@@ -78,10 +78,10 @@ def train(out: Path, json_file: Path | None, **options: Any) -> None:
     from qgait.training.run import Listener, run
 
     def say(line: str) -> None:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     def note(line: str) -> None:
-        notes.print(line, markup=False, soft_wrap=True)
+        notes.print(line, soft_wrap=True)
 
     connect()
     trained = run(configure(out, options, note), out, options["resume"], Listener(say, note, progress))

@@ -64,7 +64,6 @@ def verify(
         notes.print(
             f"{len(clips)} sequences of {f'at most {frames}' if frames else 'all'} frames, on {', '.join(names)}: "
             f"this takes {cost.in_words(cost.seconds(graph, clips, names))}. Fewer: --frames, --sequences.",
-            markup=False,
             soft_wrap=True,
         )
         parity = prove(graph, network, clips, names, onnx, report)
