@@ -10,7 +10,7 @@ import click
 
 from qgait.commands.output import STANDARD_OUTPUT, console
 from qgait.errors import QgaitError
-from qgait.files import check_file, check_folder, check_new_folder
+from qgait.files import check_file, check_folder, check_new_folder, check_utf_8
 from qgait.reading import KINDS, REASONS
 
 MISSING = (FileNotFoundError, NotADirectoryError)  # whoever opens it has a better sentence
@@ -67,6 +67,7 @@ class OutputFile(click.ParamType[Path]):
         if self.suffix is not None and path.suffix != self.suffix:
             raise QgaitError(f"{path} does not end in {self.suffix}.", f"name the output something{self.suffix}.")
         check_file(path)
+        check_utf_8(path)
         return path
 
 

@@ -5,7 +5,7 @@ exchanged with it. Whoever reads sees the older one or the new one, whole, also 
 """
 
 from qgait.files.one_file import replace_file, replacing
-from qgait.files.places import check_file, check_folder, check_new_folder
+from qgait.files.places import check_file, check_folder, check_new_folder, check_utf_8
 from qgait.files.space import require_space
 from qgait.files.temporary_work import require_work_space, work_folder
 from qgait.files.whole_folder import replacing_folder
@@ -14,6 +14,7 @@ __all__ = [
     "check_file",
     "check_folder",
     "check_new_folder",
+    "check_utf_8",
     "replace_file",
     "replacing",
     "replacing_folder",

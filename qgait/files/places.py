@@ -54,6 +54,7 @@ def check_file(path: Path) -> Path:
 def check_folder(path: Path) -> None:
     """QgaitError unless ``path`` is a folder that can be written to, or can be made."""
     _check_name(path)
+    check_utf_8(path)
     facts = _facts(path, path)
     if facts is None:
         if path.is_symlink():
@@ -79,15 +80,19 @@ def check_new_folder(path: Path) -> Path:
     return parent / path.name
 
 
+def check_utf_8(path: Path) -> None:
+    """QgaitError for a name that programs which are told of it may not take; data sets' own names may be so."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise QgaitError(f"{str(path)!a} cannot be written: it is not UTF-8.", "choose a name in UTF-8.") from None
+
+
 def _check_name(path: Path) -> None:
     text = str(path)
     if "\0" in text:
         raise QgaitError(f"{text!a} cannot be written: no file has a NUL in its name.", OTHER)
-    try:
-        whole = text.encode()
-    except UnicodeEncodeError:
-        raise QgaitError(f"{text!a} cannot be written: the name is not UTF-8.", "choose a name in UTF-8.") from None
-    if len(whole) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
+    if len(os.fsencode(path)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
         raise QgaitError(
             f"{text[:40]}... cannot be written: a name has at most {LONGEST_NAME} bytes, a path {LONGEST_PATH}.",
             "choose a shorter name.",

@@ -73,7 +73,7 @@ def test_a_name_that_is_not_utf_8_is_read_but_not_written(
     assert r"a\udcff has no sequences" in capsys.readouterr().err
     for words in (["targets", "--json", name + "b"], ["train", "--out", name], ["compile", "x", "--out", name]):
         assert run(words) == 2
-        assert r"a\udcff" in (said := capsys.readouterr().err) and "the name is not UTF-8" in said
+        assert r"a\udcff" in (said := capsys.readouterr().err) and "it is not UTF-8" in said
 
 
 def test_nul_in_a_text_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from qgait.errors import QgaitError
-from qgait.files import check_file, check_folder, check_new_folder, places, require_space, space
+from qgait.files import (
+    check_file,
+    check_folder,
+    check_new_folder,
+    check_utf_8,
+    places,
+    replace_file,
+    require_space,
+    space,
+)
 
 
 @pytest.fixture
@@ -30,7 +39,6 @@ NAMES = [
     ("gone/" + "n" * 256 + "/x", "a name has at most 255 bytes"),
     ("é" * 128, "a name has at most 255 bytes"),
     ("x/" * 3000, "a path 4095"),
-    (os.fsdecode(b"a\xff"), "not UTF-8"),
     ("file/x", "file"),
     ("pipe", "is a pipe, not a"),
     ("/dev/zero", "is a device, not a"),
@@ -50,6 +58,14 @@ def problem(check: object, path: str) -> str:
 @pytest.mark.parametrize("check", [check_file, check_folder, check_new_folder])
 def test_names_that_nothing_can_have(check: object, name: str, said: str, here: Path) -> None:
     assert said in problem(check, name)
+
+
+def test_output_folders_are_utf_8_and_files_of_data_sets_need_not_be(here: Path) -> None:
+    name = os.fsdecode(b"a\xff")
+    for check in (check_folder, check_new_folder, check_utf_8):
+        assert problem(check, name) == r"'a\udcff' cannot be written: it is not UTF-8."
+    replace_file(Path(name), b"x")
+    assert Path(name).read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "folder", "folder/.."])
