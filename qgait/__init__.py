@@ -5,9 +5,9 @@ From a checkpoint to a board: ``load``, ``calibrate``, ``fold``, ``write_onnx``,
 Importing this, and running a bundle, needs numpy and msgspec: everything is imported when it is first used.
 """
 
-from typing import TYPE_CHECKING
-
 from qgait.version import __version__
+
+TYPE_CHECKING = False  # what type checkers take for True; importing typing takes time in which Ctrl-C is a traceback
 
 __all__ = [
     "ParityError",

@@ -1,6 +1,30 @@
-"""``python -m qgait`` is the command line."""
+"""How the console script and ``python -m qgait`` begin: ready to be interrupted before anything is imported."""
 
-from qgait.cli import main
+import sys
+
+from qgait.interrupts import Stopped, leave, listen, received
+
+
+def main() -> None:
+    """Runs one command and ends the process with its exit code."""
+    code = 0
+    listen()
+    try:
+        from qgait.cli import run
+        from qgait.standard_streams import open_streams
+
+        code = run(prepare=open_streams)
+    except Stopped:
+        pass
+    except BaseException:  # a library may turn the signal into an error of its own
+        if received() is None:
+            raise
+    stopped = received()
+    leave()
+    if stopped is not None:
+        print("qgait: interrupted; nothing is left half-written.", file=sys.stderr)
+    sys.exit(code if stopped is None else stopped)
+
 
 if __name__ == "__main__":
     main()

@@ -1,12 +1,17 @@
 """The command line. Every command reads files, writes files and prints one table; errors are one sentence and the fix.
 
-Exit codes: 0 fine, 1 a check failed, 2 wrong use or bad input, 130 interrupted.
+Exit codes: 0 fine, 1 a check failed, 2 wrong use or bad input, 130 interrupted (143 by SIGTERM), 141 when nobody reads
+standard output any more.
 """
 
 from __future__ import annotations
 
 import errno
+import io
+import os
+import re
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -26,8 +31,10 @@ from qgait.commands.train import train
 from qgait.commands.verify import verify
 from qgait.errors import ParityError, QgaitError
 from qgait.extras import install
+from qgait.standard_streams import BROKEN_PIPE, OutputLostError, printable
 from qgait.version import __version__
 
+LONGEST_WORD = 300  # characters: what is longer is no path that somebody typed
 _OPERATING_SYSTEM = {
     errno.ENOSPC: "free some space or write somewhere else",
     errno.EDQUOT: "free some space or write somewhere else",
@@ -36,7 +43,6 @@ _OPERATING_SYSTEM = {
     errno.EROFS: "choose a place that you may write",
     errno.EISDIR: "give a file, not a folder",
     errno.ENOTDIR: "give a folder, not a file",
-    errno.ENOENT: "check the path",
 }
 
 
@@ -66,19 +72,36 @@ for command in (
 
 
 def _fail(problem: str, fix: str, code: int) -> int:
-    print(f"qgait: {problem}", file=sys.stderr)
+    print(f"qgait: {_short(problem)}", file=sys.stderr)
     if fix:
-        print(f"Fix: {fix}", file=sys.stderr)
+        print(f"Fix: {_short(fix)}", file=sys.stderr)
     return code
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Executes one command line and returns its exit code."""
+def _short(text: str) -> str:
+    """`printable`, and words of more than a path's length cut."""
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:100]}...{word[0][-20:]}", printable(text))
+
+
+def run(arguments: list[str] | None = None, prepare: Callable[[], None] = lambda: None) -> int:
+    """Executes one command line and returns its exit code; ``prepare`` is called first."""
     try:
+        prepare()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # names that are not UTF-8, characters that a terminal has not
+                stream.reconfigure(errors="backslashreplace")
         cli.main(arguments, prog_name="qgait", standalone_mode=False)
-    except click.ClickException as error:
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
+    except click.UsageError as error:
+        where = "qgait" if error.ctx is None else error.ctx.command_path
+        return _fail(error.format_message(), f"see `{where} --help`.", 2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), "", 2)
+    except OutputLostError:
+        return BROKEN_PIPE
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted; nothing is left half-written.", "", 130)
     except QgaitError as error:
@@ -91,14 +114,11 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail(f"The package {error.name} is not installed.", f"{install(error.name)}.", 2)
     except MemoryError:
         return _fail("There is not enough memory.", "use fewer frames or sequences at once.", 2)
+    except UnicodeEncodeError as error:  # a name of the file system that a library wants in UTF-8
+        near = error.object[max(0, error.start - 40) : error.end + 20]
+        return _fail(f"A name is not UTF-8, and has to be: {near!a}.", "rename it.", 2)
     except OSError as error:
-        if error.errno not in _OPERATING_SYSTEM:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        return _fail(f"{error.strerror}{where}.", f"{_OPERATING_SYSTEM[error.errno]}.", 2)
+        where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
+        fix = _OPERATING_SYSTEM.get(error.errno or 0, "check the path")
+        return _fail(f"{error.strerror or error}{where}.", f"{fix}.", 2)
     return 0
-
-
-def main() -> None:
-    """The console script."""
-    sys.exit(run())

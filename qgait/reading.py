@@ -15,14 +15,14 @@ from typing import BinaryIO
 from qgait.errors import QgaitError
 
 MIB = 1 << 20
-_KINDS = {
+KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a folder",
 }
-_REASONS = {
+REASONS = {
     errno.ENOENT: "there is no such file",
     errno.ENOTDIR: "a part of its path is a file, not a folder",
     errno.EACCES: "it may not be read",
@@ -39,14 +39,14 @@ def open_regular(path: Path, limit: int, fix: str) -> BinaryIO:
         # without O_NONBLOCK a named pipe that nobody writes to would block here already
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, (error.strerror or str(error)).lower())
+        reason = REASONS.get(error.errno or 0, (error.strerror or str(error)).lower())
         raise QgaitError(f"{path} cannot be read: {reason}.", fix) from None
     except ValueError:
         raise QgaitError(f"{str(path)!r} cannot be read: no file has a NUL in its name.", fix) from None
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "no regular file")
+            kind = KINDS.get(stat.S_IFMT(facts.st_mode), "no regular file")
             raise QgaitError(f"{path} cannot be read: it is {kind}, not a file.", fix)
         if facts.st_size > limit:
             raise QgaitError(

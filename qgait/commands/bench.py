@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from qgait.commands.bench_npu import show_estimate
+from qgait.commands.numbers import Whole
 from qgait.commands.output import notes, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, json_option
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=InputPath())
 @click.option(
     "--device", default="local", show_default=True, help="local, qemu (counts instructions), ssh://user@host."
 )
-@click.option("--frames", type=int, help="Frames of a run. Default: 30.")
-@click.option("--runs", type=int, help="Runs. Default: 5.")
+@click.option("--frames", type=Whole(most=100_000), help="Frames of a run. Default: 30.")
+@click.option("--runs", type=Whole(most=100_000), help="Runs. Default: 5.")
 @json_option
 def bench(bundle: Path, device: str, frames: int | None, runs: int | None, json_file: Path | None) -> None:
     """Measure BUNDLE: time, instructions, memory. Its self-test runs first; if that fails nothing is measured.

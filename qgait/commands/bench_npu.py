@@ -47,7 +47,7 @@ def show_estimate(bundle: Bundle, device: str, options: Sequence[str]) -> dict[s
         ("code and weights", kib(bundle.library_bytes)),
     ]
     table(f"{bundle.model}: an estimate, not a measurement", ("compiled for", found.accelerator), rows)
-    notes.print(f"The part of the {bundle.target.name} is not in these times. To measure, {measure}", markup=False)
+    notes.print(f"The part of the {bundle.target.name} is not in these times. To measure, {measure}")
     return {
         "target": found.accelerator,
         "device": "estimate",

@@ -7,22 +7,22 @@ from pathlib import Path
 import click
 
 from qgait.commands.backbone_option import BackboneOption
+from qgait.commands.numbers import Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.output_file import OutputFile, json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFile, json_option
+from qgait.files import require_space
 
 
 @click.command()
 @click.option("--model", cls=BackboneOption, help="Backbone: {names}; recognised from the checkpoint when not given.")
-@click.option(
-    "--checkpoint", required=True, type=click.Path(path_type=Path), help="OpenGait or qgait checkpoint (.pt)."
-)
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
+@click.option("--checkpoint", required=True, type=InputPath(), help="OpenGait or qgait checkpoint (.pt).")
+@click.option("--data", required=True, type=InputPath(), help="Silhouettes in OpenGait's layout.")
 @click.option("--out", required=True, type=OutputFile(), help="The quantized model (.safetensors).")
 @click.option("--bits", default="w8a8", show_default=True, help="Bits of weights and activations, w2a2 to w8a8.")
 @click.option("--first-last", default="8", show_default=True, help="Bits of the first and last layer: 8 or same.")
 @click.option("--method", default="mse", show_default=True, help="Ranges: mse, percentile or minmax.")
-@click.option("--sequences", default=48, show_default=True, help="Sequences to look at.")
-@click.option("--partition", help="Partition file or name; calibrates on its training people.")
+@click.option("--sequences", type=Whole(), default=48, show_default=True, help="Sequences to look at.")
+@click.option("--partition", type=NameOrFile(), help="Partition file or name; calibrates on its training people.")
 @json_option
 def calibrate(
     model: str | None,
@@ -44,6 +44,7 @@ def calibrate(
     from qgait.targets.memory import kib
 
     network = checkpoints.load(checkpoint, model)
+    require_space(out.parent, 4 * sum(weight.numel() for weight in network.parameters()), str(out))
     with progress() as report:
         quantized, found = calibrate_network(network, data, bits, first_last, method, sequences, partition, report)
     fold(quantized)  # what cannot be exported is not worth a file

@@ -10,7 +10,7 @@ import click
 from qgait.commands.compile_npu import show_npu
 from qgait.commands.npu_options import npu_options
 from qgait.commands.output import console, notes, progress, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, OutputFolder, json_option
 from qgait.errors import QgaitError
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @click.command("compile")
-@click.argument("onnx", metavar="MODEL.onnx", type=click.Path(path_type=Path))
+@click.argument("onnx", metavar="MODEL.onnx", type=InputPath())
 @click.option("--target", required=True, help="A processor of `qgait targets`.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle, a folder.")
-@click.option("--data", type=click.Path(path_type=Path), help="Silhouettes for the self-test; else synthetic walkers.")
+@click.option("--out", required=True, type=OutputFolder(replaced=True), help="The bundle, a folder.")
+@click.option("--data", type=InputPath(), help="Silhouettes for the self-test; else synthetic walkers.")
 @click.option("--trace", is_flag=True, help="Also build debug/gait-trace, which writes down every kernel's result.")
 @click.option("--prefix", default="gait", show_default=True, help="Of files and C names: several fit into one program.")
 @npu_options
@@ -58,11 +58,11 @@ def show(made: ForProcessor, out: Path) -> dict[str, Any]:
     said, stack = "not run", None
     if isinstance(made.selftest, QgaitError):
         why = made.selftest
-        notes.print(f"The self-test was not run: {why.problem} Fix: {why.fix}", style="bold yellow", markup=False)
+        notes.print(f"The self-test was not run: {why.problem} Fix: {why.fix}", style="bold yellow")
     else:
         said, stack = str(made.selftest), made.selftest.stack_bytes
     for line in bundle.manifest["notes"]:
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim")
     facts = {
         "target": processor.name,
         "model": bundle.model,

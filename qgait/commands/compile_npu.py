@@ -29,11 +29,11 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
     share = sum(op.macs(graph.tensors) for op in on_npu) / max(sum(op.macs(graph.tensors) for op in graph.ops), 1)
     streams_table(found, f"{graph.model} {graph.bits} on {found.accelerator}")
     for line in _choices(npu["choices"]):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     command = click.get_current_context().command
     staying = [{**operator, "fix": as_options(operator["fix"], command)} for operator in npu["host"]]
     for line in staying_lines(staying):
-        console.print(line, style="dim", markup=False, soft_wrap=True)
+        console.print(line, style="dim", soft_wrap=True)
     rows = [
         ("host", plan.host.description),
         ("operators on the NPU", f"{len(on_npu)} of {len(graph.ops)}, {share:.1%} of the MACs"),
@@ -45,9 +45,9 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
     ]
     table(f"{graph.model} {graph.bits}: {out}", ("compiled for", found.accelerator), rows)
     for sentence in proof.sentences:
-        console.print(sentence, style="dim", markup=False, soft_wrap=True)
+        console.print(sentence, style="dim", soft_wrap=True)
     if proof.why_not is not None:
-        notes.print("The library of the host did not run here.", style="bold yellow", markup=False)
+        notes.print("The library of the host did not run here.", style="bold yellow")
     return {
         "target": found.accelerator,
         "host": plan.host.name,
@@ -86,7 +86,7 @@ def streams_table(found: Estimate, title: str) -> None:
         [(*row, *memory) for row, memory in zip(rows, sizes, strict=True)],
     )
     moments = f"{CLIP} frames and an embedding" if found.embedding_cycles else f"{CLIP} frames"
-    console.print(f"{moments}: {found.clip_milliseconds:.3f} ms on the NPU.", markup=False)
+    console.print(f"{moments}: {found.clip_milliseconds:.3f} ms on the NPU.")
 
 
 def _moments(stream: StreamEstimate) -> str:

@@ -10,11 +10,15 @@ from typing import Any
 
 import click
 
+from qgait.commands.numbers import SEED, Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFolder, json_option
 from qgait.errors import QgaitError
+from qgait.files import require_space
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = InputPath()
+MADE = OutputFolder()
+JOBS = Whole(most=1024)
 LISTED = 20  # damaged or failed sequences named on the terminal; --json has all
 
 
@@ -24,27 +28,23 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--subjects", default=20, show_default=True, help="How many people.")
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same files.")
-@click.option("--frames", default=60, show_default=True, help="Mean length of a sequence.")
-@click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
+@click.argument("folder", metavar="DIR", type=MADE)
+@click.option("--subjects", type=Whole(most=99_999), default=20, show_default=True, help="How many people.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The same seed gives the same files.")
+@click.option("--frames", type=Whole(2, 10_000), default=60, show_default=True, help="Mean length of a sequence.")
+@click.option("--jobs", type=JOBS, default=1, show_default=True, help="Processes working at once.")
 @json_option
 def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int, json_file: Path | None) -> None:
     """Write synthetic walkers to DIR, named like CASIA-B: 110 sequences a subject. Repeating the command resumes it."""
     from qgait.data.opengait import Dataset
     from qgait.data.processes import run_each
-    from qgait.data.walkers.dataset import synthesize
+    from qgait.data.walkers.dataset import missing_bytes, synthesize
 
-    if subjects < 1 or jobs < 1 or seed < 0:
-        raise QgaitError(
-            f"{subjects} subjects with seed {seed} by {jobs} jobs make no data set.",
-            "use at least 1 subject and 1 job, and a seed of at least 0",
-        )
     with progress() as report:
         if jobs == 1 or subjects == 1:
             synthesize(folder, subjects, seed, frames, progress=lambda done, total: report("walkers", done, total))
         else:
+            require_space(folder, missing_bytes(folder, subjects, frames), str(folder))
             synthesize(folder, 1, seed, frames)  # checks and labels the folder before others write to it
             report("walkers (people)", 1, subjects)
             rest = [(folder, 1, seed, frames, subject) for subject in range(2, subjects + 1)]
@@ -58,8 +58,8 @@ def synth(folder: Path, subjects: int, seed: int, frames: int, jobs: int, json_f
 
 @data.command()
 @click.argument("raw", type=FOLDER)
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--jobs", default=1, show_default=True, help="Processes working at once.")
+@click.argument("folder", metavar="DIR", type=MADE)
+@click.option("--jobs", type=JOBS, default=1, show_default=True, help="Processes working at once.")
 @json_option
 def prepare(raw: Path, folder: Path, jobs: int, json_file: Path | None) -> None:
     """Align the pictures in RAW/SUBJECT/TYPE/VIEW/ and write them to DIR. Repeating the command resumes it.
@@ -92,7 +92,7 @@ def prepare(raw: Path, folder: Path, jobs: int, json_file: Path | None) -> None:
 
 @data.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--partition", help="Partition file, or casia-b: shows how the data are divided.")
+@click.option("--partition", type=NameOrFile(), help="Partition file, or casia-b: shows how the data are divided.")
 @json_option
 def info(folder: Path, partition: str | None, json_file: Path | None) -> None:
     """Count and check the sequences in DIR. Exits with 2 if a file is damaged."""
@@ -150,6 +150,6 @@ def _names(counts: dict[str, int]) -> str:
 def _list(kind: str, lines: Iterable[tuple[str, str]]) -> None:
     lines = list(lines)
     for name, reason in lines[:LISTED]:
-        console.print(f"{kind}: {name}: {reason}", markup=False, soft_wrap=True)
+        console.print(f"{kind}: {name}: {reason}", soft_wrap=True)
     if len(lines) > LISTED:
         console.print(f"... and {len(lines) - LISTED} more {kind}.")

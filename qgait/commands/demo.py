@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,11 @@ from typing import Any
 
 import click
 
+from qgait.commands.numbers import Whole
 from qgait.commands.output import console, write_json
+from qgait.commands.paths import OutputFolder
 from qgait.errors import ParityError, QgaitError
+from qgait.files import replace_file
 
 SEED = 4242  # of the people; the shipped model was trained on another seed's
 FRAMES = 12  # mean length of a walk, half a gait cycle: simulation and ONNX Runtime take milliseconds a frame
@@ -24,9 +26,17 @@ FEWEST_PEOPLE, FEWEST_SEQUENCES = 2, 4
 
 
 @click.command()
-@click.option("--out", default=Path("qgait-demo"), show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--people", default=8, show_default=True, help="Synthetic people to recognise.")
-@click.option("--sequences", default=50, show_default=True, help="Walks on which every integer is compared.")
+@click.option("--out", default=Path("qgait-demo"), show_default=True, type=OutputFolder(), help="Folder.")
+@click.option(
+    "--people", type=Whole(FEWEST_PEOPLE, 999), default=8, show_default=True, help="Synthetic people to recognise."
+)
+@click.option(
+    "--sequences",
+    type=Whole(FEWEST_SEQUENCES),
+    default=50,
+    show_default=True,
+    help="Walks on which every integer is compared.",
+)
 @click.pass_context
 def demo(context: click.Context, out: Path, people: int, sequences: int) -> None:
     """Export, compile, verify, evaluate and measure the shipped model; ends with a table and a report.
@@ -36,11 +46,6 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
     from qgait.models import shipped
     from qgait.report import render
 
-    if people < FEWEST_PEOPLE or sequences < FEWEST_SEQUENCES:
-        raise QgaitError(
-            f"{people} people and {sequences} sequences prove nothing.",
-            f"use at least {FEWEST_PEOPLE} people and {FEWEST_SEQUENCES} sequences.",
-        )
     source = shipped.path()
     require_emulators()
     page, figures = out / "report.html", out / "demo.json"
@@ -48,10 +53,8 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
         stale.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     model = out / source.name
-    console.print(
-        f"cp {shlex.quote(str(source))} {shlex.quote(str(model))}", style="bold", markup=False, soft_wrap=True
-    )
-    shutil.copyfile(source, model)
+    console.print(f"cp {shlex.quote(str(source))} {shlex.quote(str(model))}", style="bold", soft_wrap=True)
+    replace_file(model, source.read_bytes())
     group = context.find_root().command
     assert isinstance(group, click.Group)
     failure: ParityError | None = None
@@ -68,7 +71,7 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
     facts["data"]["seed"] = SEED
     write_json(figures, facts)
     render.render(facts, page)
-    console.print(f"Figures: {figures}", soft_wrap=True, markup=False)
+    console.print(f"Figures: {figures}", soft_wrap=True)
     if failure is not None:
         raise failure
 
@@ -77,7 +80,7 @@ def run(group: click.Group, typed: Sequence[Sequence[str]], commands: list[dict[
     """Types one stage after the other, and notes each in ``commands`` with what it took."""
     for number, words in enumerate(typed, 1):
         line = shlex.join(["qgait", *words])
-        console.print(f"\n[{number}/{len(typed)}] {line}", style="bold", markup=False, soft_wrap=True)
+        console.print(f"\n[{number}/{len(typed)}] {line}", style="bold", soft_wrap=True)
         start = time.perf_counter()
         try:
             group.main(list(words), prog_name="qgait", standalone_mode=False)

@@ -10,13 +10,13 @@ import click
 import numpy as np
 
 from qgait.commands.output import console, progress, write_json
-from qgait.commands.output_file import OutputFile, json_option
+from qgait.commands.paths import InputPath, OutputFile, json_option
 from qgait.files import replace_file
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("silhouettes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("model", type=InputPath())
+@click.argument("silhouettes", nargs=-1, required=True, type=InputPath())
 @click.option("--out", required=True, type=OutputFile(".npz"), help="The .npz file.")
 @click.option("--level", default="int", show_default=True, help="float, fake or int.")
 @click.option("--runtime", help="What computes the int level: ort (default), reference, tosa, npu or a target.")

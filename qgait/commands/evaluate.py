@@ -8,18 +8,19 @@ from typing import Any
 
 import click
 
+from qgait.commands.numbers import Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, NameOrFile, json_option
 
 
 @click.command("eval")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
+@click.argument("model", type=InputPath())
+@click.option("--data", required=True, type=InputPath(), help="Silhouettes in OpenGait's layout.")
 @click.option("--protocol", default="casia-b", show_default=True, help="casia-b, oumvlp, grew or gait3d.")
 @click.option("--level", default="int", show_default=True, help="float, fake or int.")
 @click.option("--runtime", help="What computes the int level: ort (default), reference, tosa, npu or a target.")
-@click.option("--partition", help="Partition file or name; evaluates its test people.")
-@click.option("--frames", type=int, help="Only the first frames of every sequence.")
+@click.option("--partition", type=NameOrFile(), help="Partition file or name; evaluates its test people.")
+@click.option("--frames", type=Whole(), help="Only the first frames of every sequence.")
 @click.option("--binary", is_flag=True, help="Threshold silhouettes at 128, as training does with data.binary.")
 @json_option
 def eval_(

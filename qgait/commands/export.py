@@ -8,11 +8,11 @@ import click
 
 import qgait
 from qgait.commands.output import console, table, write_json
-from qgait.commands.output_file import OutputFile, json_option
+from qgait.commands.paths import InputPath, OutputFile, json_option
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=InputPath())
 @click.option("--out", required=True, type=OutputFile(), help="The ONNX file.")
 @json_option
 def export(model: Path, out: Path, json_file: Path | None) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
+
+from qgait.commands.paths import InputPath
 
 Command = Callable[..., Any]
 
@@ -16,7 +17,7 @@ OPTIONS = (
     click.option(
         "--vela-config",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=InputPath(),
         help="Ethos-U: a vela.ini with more of both, such as that of the board's vendor.",
     ),
     click.option("--sram", metavar="BYTES", help="Ethos-U: the most SRAM that a command stream may use, as 512k."),

@@ -15,21 +15,34 @@ from rich.table import Table
 
 from qgait.files import replace_file
 from qgait.progress import Progress
+from qgait.standard_streams import printable
 
 STANDARD_OUTPUT = Path("-")
 
-console = Console(highlight=False)
-notes = Console(stderr=True, highlight=False)  # progress and remarks stay out of what is piped
+
+class PlainConsole(Console):
+    """Shows text as it is: no markup, no emoji, no escape sequences, whatever a file is called."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, stderr=stderr)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """See rich."""
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **how)
+
+
+console = PlainConsole()
+notes = PlainConsole(stderr=True)  # progress and remarks stay out of what is piped
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Prints one table; the first column is text, the others are numbers."""
-    console.print(title, style="bold", markup=False, soft_wrap=True)  # a Table wraps its title to its own width
+    console.print(title, style="bold", soft_wrap=True)  # a Table wraps its title to its own width
     result = Table()
     for i, column in enumerate(columns):
         result.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
-        result.add_row(*(str(cell) for cell in row))
+        result.add_row(*(printable(str(cell)) for cell in row))
     console.print(result)
 
 
@@ -46,7 +59,7 @@ def write_json(path: Path | None, facts: dict[str, Any]) -> None:
 def progress() -> Iterator[Progress]:
     """``report(what, done, total)`` moves one bar a kind of work."""
     bars = Bars(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -9,26 +9,31 @@ from typing import Any
 
 import click
 
+from qgait.commands.numbers import Whole
 from qgait.commands.output import console, progress, table, write_json
-from qgait.commands.output_file import OutputFile, json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFile, json_option
 
 
 @click.command()
-@click.argument("onnx", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The model that was exported.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
+@click.argument("onnx", type=InputPath())
+@click.option("--model", required=True, type=InputPath(), help="The model that was exported.")
+@click.option("--data", required=True, type=InputPath(), help="Silhouettes in OpenGait's layout.")
 @click.option(
     "--bundle",
     "bundles",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     help="A folder that `qgait compile` wrote, to be compared and measured too; repeatable.",
 )
 @click.option("--out", required=True, type=OutputFile(".html"), help="The page, one HTML file.")
 @click.option("--protocol", default="casia-b", show_default=True, help="casia-b, oumvlp, grew or gait3d.")
-@click.option("--partition", help="Partition file or name; its test people are recognised.")
-@click.option("--sequences", default=50, show_default=True, help="Sequences on which every code is compared.")
-@click.option("--frames", type=int, help="Only the first frames of a sequence. Default: codes of 12, people by all.")
+@click.option("--partition", type=NameOrFile(), help="Partition file or name; its test people are recognised.")
+@click.option(
+    "--sequences", type=Whole(), default=50, show_default=True, help="Sequences on which every code is compared."
+)
+@click.option(
+    "--frames", type=Whole(), help="Only the first frames of a sequence. Default: codes of 12, people by all."
+)
 @json_option
 def report(
     onnx: Path,
@@ -61,7 +66,7 @@ def report(
     render.render(facts, out)
     write_json(json_file, facts)
     show(facts)
-    console.print(f"Report: {out}", soft_wrap=True, markup=False)
+    console.print(f"Report: {out}", soft_wrap=True)
     require(facts, str(out))
 
 
@@ -86,8 +91,8 @@ def show(facts: dict[str, Any]) -> None:
         rows,
     )
     for note in (*facts["recognition"]["notes"], *facts["recognition"]["missing"]):
-        console.print(note, markup=False, soft_wrap=True)
+        console.print(note, soft_wrap=True)
     for sentence in verdict["unchecked"]:
-        console.print(f"Not checked: {sentence}", markup=False, soft_wrap=True)
+        console.print(f"Not checked: {sentence}", soft_wrap=True)
     if verdict["holds"]:
         console.print(heading(verdict), style="bold green")

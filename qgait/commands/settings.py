@@ -24,6 +24,9 @@ def speaking_options(command: click.Command) -> click.Command:
 
     @functools.wraps(work)
     def translated(*arguments: Any, **options: Any) -> Any:
+        for name, value in options.items():
+            if any("\0" in str(each) for each in (value if isinstance(value, tuple) else (value,))):
+                raise QgaitError(as_options(f"`{name}` has a NUL in it.", command), "leave it out.")
         try:
             return work(*arguments, **options)
         except QgaitError as error:

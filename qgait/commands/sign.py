@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from qgait.commands.output import console, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, OutputFile, json_option
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--key", required=True, type=click.Path(path_type=Path), help="The private Ed25519 key (PEM).")
+@click.argument("path", type=InputPath())
+@click.option("--key", required=True, type=InputPath(), help="The private Ed25519 key (PEM).")
 @json_option
 def sign(path: Path, key: Path, json_file: Path | None) -> None:
     """Sign PATH: a model, an ONNX file (into PATH.sig), or a bundle (into the file signature in it)."""
@@ -27,12 +27,12 @@ def sign(path: Path, key: Path, json_file: Path | None) -> None:
         refuse_strangers(path, Bundle.open(path).manifest, "move that file away before you sign.")
     made = sign(path, private)
     what = "1 file" if made.files == 1 else f"{made.files} files"
-    console.print(f"Signed {what} with the key sha256:{made.key}: {made.path}", markup=False, soft_wrap=True)
+    console.print(f"Signed {what} with the key sha256:{made.key}: {made.path}", soft_wrap=True)
     write_json(json_file, {"signature": str(made.path), "key": f"sha256:{made.key}", "files": made.files})
 
 
 @click.command()
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="What the names of both files begin with.")
+@click.option("--out", required=True, type=OutputFile(), help="What the names of both files begin with.")
 @json_option
 def keygen(out: Path, json_file: Path | None) -> None:
     """Make a pair of Ed25519 keys: OUT.private.pem, which signs, and OUT.public.pem, which others check with."""
@@ -40,6 +40,6 @@ def keygen(out: Path, json_file: Path | None) -> None:
 
     private, public = Path(f"{out}.private.pem"), Path(f"{out}.public.pem")
     key = make_pair(private, public)
-    console.print(f"Key sha256:{key}", markup=False, soft_wrap=True)
-    console.print(f"{private} signs: keep it to yourself. {public} is for everybody.", markup=False, soft_wrap=True)
+    console.print(f"Key sha256:{key}", soft_wrap=True)
+    console.print(f"{private} signs: keep it to yourself. {public} is for everybody.", soft_wrap=True)
     write_json(json_file, {"private": str(private), "public": str(public), "key": f"sha256:{key}"})

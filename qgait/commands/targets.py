@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from qgait.commands.output import console, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import json_option
 
 
 @click.command()
@@ -24,7 +24,7 @@ def targets(json_file: Path | None) -> None:
     for family in dict.fromkeys(t.family for t in NPU_TARGETS):
         like = next(t for t in NPU_TARGETS if t.family == family)
         taken = f"--system-config {like.system_config} --memory-mode {like.memory_mode}"
-        console.print(f"ethos-{family} without other choices: {taken}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"ethos-{family} without other choices: {taken}", style="dim", soft_wrap=True)
     processors = [dict(zip(("name", "processor", "isa"), row, strict=True)) for row in rows]
     beside = [{"name": t.name, "macs": t.macs, "clock_hz": t.clock, "host": t.host} for t in NPU_TARGETS]
     write_json(json_file, {"processors": processors, "npus": beside})

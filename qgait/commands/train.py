@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from qgait.commands.backbone_option import BackboneOption
+from qgait.commands.numbers import SEED, Positive, Whole
 from qgait.commands.output import console, notes, progress, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, NameOrFile, OutputFolder, json_option
 
 
 def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -17,35 +18,52 @@ def _list_configs(context: click.Context, _: click.Parameter, asked: bool) -> No
         from qgait.training.configs import names, summary
 
         for name in names():
-            console.print(f"[bold]{name}[/bold]\n    {summary(name)}", soft_wrap=True)
+            console.print(name, style="bold")
+            console.print(f"    {summary(name)}", soft_wrap=True)
         context.exit()
 
 
+def _check_cache(context: click.Context, option: click.Parameter, folder: str | None) -> str | None:
+    if folder not in (None, "off"):
+        OutputFolder().convert(folder, option, context)
+    return folder
+
+
 @click.command()
-@click.option("--config", help="Settings: a name from --list-configs, or a YAML file.  [MODEL-casia-b on all people]")
+@click.option(
+    "--config",
+    type=NameOrFile(),
+    help="Settings: a name from --list-configs, or a YAML file.  [MODEL-casia-b on all people]",
+)
 @click.option("--set", multiple=True, metavar="KEY=VALUE", help="Change any setting, as losses.triplet.margin=0.3.")
 @click.option(
     "--list-configs", is_flag=True, is_eager=True, expose_value=False, callback=_list_configs, help="Name them."
 )
 @click.option("--model", cls=BackboneOption, help="Backbone: {names}.  [gaitset, or that of --init]")
-@click.option("--data", type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--partition", help="Partition file or name; trains on its training people.")
+@click.option("--data", type=InputPath(), help="Silhouettes in OpenGait's layout.")
+@click.option("--out", required=True, type=OutputFolder(), help="Folder of the run.")
+@click.option("--partition", type=NameOrFile(), help="Partition file or name; trains on its training people.")
 @click.option("--protocol", help="How test people are evaluated: casia-b, oumvlp, grew or gait3d.")
-@click.option("--cache", help="Folder of the packed silhouettes; off reads the data's files.  [that of the run]")
-@click.option("--init", type=click.Path(path_type=Path), help="Start from this checkpoint.")
+@click.option(
+    "--cache",
+    callback=_check_cache,
+    help="Folder of the packed silhouettes; off reads the data's files.  [that of the run]",
+)
+@click.option("--init", type=InputPath(), help="Start from this checkpoint.")
 @click.option("--bits", help="Train at these bits, w2a2 to w8a8, from the float checkpoint --init.")
-@click.option("--iterations", type=int, help="With --bits a third of them is stage 2.")
-@click.option("--people", type=int, help="People in a batch.")
-@click.option("--clips", type=int, help="Clips of each of them.")
-@click.option("--frames", type=int, help="Frames of a clip, always as many.")
+@click.option("--iterations", type=Whole(), help="With --bits a third of them is stage 2.")
+@click.option("--people", type=Whole(most=100_000), help="People in a batch.")
+@click.option("--clips", type=Whole(most=100_000), help="Clips of each of them.")
+@click.option("--frames", type=Whole(most=100_000), help="Frames of a clip, always as many.")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]))
-@click.option("--learning-rate", type=float, help="With --bits that of stage 1; stage 2 has a tenth of it.")
+@click.option("--learning-rate", type=Positive(1e3), help="With --bits that of stage 1; stage 2 has a tenth of it.")
 @click.option("--milestones", help="Iterations at which it is divided by 10, as 10000,20000.")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16", "float16"]))
-@click.option("--evaluate-every", type=int, help="Rank-1 on test people every so many iterations.  [at the end]")
+@click.option(
+    "--evaluate-every", type=Whole(least=0), help="Rank-1 on test people every so many iterations.  [at the end]"
+)
 @click.option("--device", help="cpu or cuda.")
-@click.option("--seed", type=int)
+@click.option("--seed", type=SEED)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the folder, as it was begun.")
 @json_option
 def train(out: Path, json_file: Path | None, **options: Any) -> None:
@@ -60,10 +78,10 @@ def train(out: Path, json_file: Path | None, **options: Any) -> None:
     from qgait.training.run import Listener, run
 
     def say(line: str) -> None:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     def note(line: str) -> None:
-        notes.print(line, markup=False, soft_wrap=True)
+        notes.print(line, soft_wrap=True)
 
     connect()
     trained = run(configure(out, options, note), out, options["resume"], Listener(say, note, progress))

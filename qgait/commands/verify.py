@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from qgait.commands.numbers import Whole
 from qgait.commands.output import console, notes, progress, table, write_json
-from qgait.commands.output_file import json_option
+from qgait.commands.paths import InputPath, json_option
 from qgait.errors import ParityError, QgaitError
 from qgait.verification.parity import SHOWN, Parity
 from qgait.verification.verify import DEFAULT_RUNTIMES, FRAMES
@@ -27,25 +28,27 @@ PROBES = 8  # sequences of blobs, noise and extremes where no data are given
 
 
 @click.command()
-@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), help="Who must have signed PATH: a public key (PEM).")
-@click.option("--model", type=click.Path(path_type=Path), help="The model that it was made from.")
-@click.option("--data", type=click.Path(path_type=Path), help="Silhouettes in OpenGait's layout; else blobs and noise.")
+@click.argument("path", metavar="PATH", type=InputPath())
+@click.option("--key", type=InputPath(), help="Who must have signed PATH: a public key (PEM).")
+@click.option("--model", type=InputPath(), help="The model that it was made from.")
+@click.option("--data", type=InputPath(), help="Silhouettes in OpenGait's layout; else blobs and noise.")
 @click.option(
     "--runtime",
     "runtimes",
     multiple=True,
     help=f"reference, ort, tosa, npu, or any of `qgait targets`; repeatable. Default: {' '.join(DEFAULT_RUNTIMES)}.",
 )
-@click.option("--sequences", default=50, show_default=True, help="Sequences, drawn over people, conditions, views.")
+@click.option(
+    "--sequences", type=Whole(), default=50, show_default=True, help="Sequences, drawn over people, conditions, views."
+)
 @click.option(
     "--frames",
-    type=click.IntRange(min=0),
+    type=Whole(least=0),
     default=FRAMES,
     show_default=True,
     help="The first frames of every sequence; 0 takes all of them.",
 )
-@click.option("--vela-config", type=click.Path(path_type=Path), help="The vela.ini that an NPU's bundle was made with.")
+@click.option("--vela-config", type=InputPath(), help="The vela.ini that an NPU's bundle was made with.")
 @json_option
 def verify(
     path: Path,
@@ -124,9 +127,9 @@ def _bundle(
     found = verify_bundle(bundle, network, clips, report, vela_config)
     console.print(f"{found.files} files of {found.bytes:,} bytes were compared with a fresh bundle.", soft_wrap=True)
     for line in () if found.proof is None else found.proof.sentences:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if found.why_not is not None and found.proof is None:
-        notes.print(f"The bundle was NOT run: {found.why_not}", style="bold yellow", markup=False, soft_wrap=True)
+        notes.print(f"The bundle was NOT run: {found.why_not}", style="bold yellow", soft_wrap=True)
     return found.parity, f"{bundle.model} {bundle.manifest['bits']} for {bundle.target_name}"
 
 
@@ -146,7 +149,6 @@ def _clips(
         what = f"{len(clips)} sequences of {length} frames (fewer: --frames, --sequences)"
     notes.print(
         f"{what}, on {', '.join(runtimes)}: this takes {cost.in_words(cost.seconds(graph, clips, runtimes))}.",
-        markup=False,
         soft_wrap=True,
     )
     return clips
@@ -154,9 +156,9 @@ def _clips(
 
 def _show(parity: Parity, title: str, path: Path) -> None:
     for difference in parity.file[:SHOWN]:
-        console.print(f"{path}: {difference}", markup=False, soft_wrap=True)
+        console.print(f"{path}: {difference}", soft_wrap=True)
     if len(parity.file) > SHOWN:
-        console.print(f"{path}: {len(parity.file) - SHOWN} more places differ.", markup=False, soft_wrap=True)
+        console.print(f"{path}: {len(parity.file) - SHOWN} more places differ.", soft_wrap=True)
     fake = parity.fake
     assert fake is not None
     rows: list[tuple[Any, ...]] = [
@@ -186,7 +188,7 @@ def _conclude(parity: Parity, path: Path) -> None:
         if parity.runtimes
         else "simulated quantization gives the reference's codes"
     )
-    console.print(f"Every constant of {path} is the model's, and {codes}.", markup=False, soft_wrap=True)
+    console.print(f"Every constant of {path} is the model's, and {codes}.", soft_wrap=True)
 
 
 def _signed(path: Path, key: Path | None) -> SignedBy | None:
@@ -196,7 +198,7 @@ def _signed(path: Path, key: Path | None) -> SignedBy | None:
     from qgait.signing.check import check_signature
 
     signed = check_signature(path, key)
-    console.print(str(signed), markup=False, soft_wrap=True)
+    console.print(str(signed), soft_wrap=True)
     return signed
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from qgait.compiler.link import CRYPTOGRAPHY, FOREIGN_PARTS, Linker
 from qgait.compiler.manifest import manifest
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.files import check_new_folder, replacing_folder, require_space, require_work_space, work_folder
 from qgait.progress import Progress
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_manifest import read_manifest, refuse_strangers, sign
@@ -32,6 +30,9 @@ from qgait.version import __version__
 
 Clips = Sequence[NDArray[np.uint8]]
 HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c", "signature.c", CRYPTOGRAPHY)
+COPIES = 4  # of weights and kernels in a bundle: archive, shared library, gait-run, and gait-trace
+KERNELS = 2 << 20  # bytes, and the C library beside them
+WORK = 32 << 20  # bytes of zig's cache
 STEPS = 4  # lowered, compiled, linked, self-test written
 
 
@@ -54,7 +55,7 @@ def write(
     """
     say = steps(f"compiling for {target.name}", progress)
     names_for(prefix)
-    check_replaceable(Path(out))
+    check_out(Path(out), graph)
     check_selftest(graph, selftest_clips)
     return write_assembly(assemble(graph, target, (), prefix, say), Path(out), selftest_clips, trace, say)
 
@@ -84,33 +85,48 @@ def write_assembly(
     Beside an NPU ``npu(folder)`` writes what belongs to the NPU and answers what the manifest says of it. ``harness``
     are the C files of gait-run; without any there is no such program.
     """
-    program, names = assembly.program, Names(assembly.prefix)
-    with _new_folder(out) as folder:
-        with tempfile.TemporaryDirectory(prefix="qgait-") as work:
-            linker = Linker(program.target, Path(work), assembly.prefix)
-            linker.archive(assembly, folder)
-            flash = linker.read_only_bytes()
-            fit.check(program.target, flash, assembly.memory.arena_bytes)
-            beside = {} if npu is None else {"npu": npu(folder)}
-            if not program.target.bare_metal and npu is None:
-                linker.shared(folder)
-            if harness:
-                linker.program(harness, folder, folder / names.program(program.target))
-            if trace:
-                traced = Path(work) / "traced"
-                traced.mkdir()
-                linker.archive(assembly, traced, trace=True)
-                (folder / names.tracer).parent.mkdir()
-                linker.program(["gait_trace.c", "clip_stream.c"], traced, folder / names.tracer)
-        (folder / names.pkg_config).write_text(_pkg_config(assembly))
-        say()
-        _write_selftest(program.graph, clips, folder / "selftest")
-        say()
-        described = manifest(assembly, flash, [len(clip) for clip in clips])
-        if harness:
-            described["provenance"]["program"] = f"with {FOREIGN_PARTS[program.target.bare_metal]}"
-        sign(folder, described | beside)
+    try:
+        with replacing_folder(out, lambda: check_replaceable(out)) as folder:
+            _fill(folder, assembly, clips, trace, say, npu, harness)
+    except OSError as error:
+        raise _write_error(out, error) from error
     return Bundle.open(out)
+
+
+def _fill(
+    folder: Path,
+    assembly: Assembly,
+    clips: Clips,
+    trace: bool,
+    say: Callable[[], None],
+    npu: Callable[[Path], dict[str, Any]] | None,
+    harness: Sequence[str],
+) -> None:
+    program, names = assembly.program, Names(assembly.prefix)
+    with work_folder() as work:
+        linker = Linker(program.target, work, assembly.prefix)
+        linker.archive(assembly, folder)
+        flash = linker.read_only_bytes()
+        fit.check(program.target, flash, assembly.memory.arena_bytes)
+        beside = {} if npu is None else {"npu": npu(folder)}
+        if not program.target.bare_metal and npu is None:
+            linker.shared(folder)
+        if harness:
+            linker.program(harness, folder, folder / names.program(program.target))
+        if trace:
+            traced = work / "traced"
+            traced.mkdir()
+            linker.archive(assembly, traced, trace=True)
+            (folder / names.tracer).parent.mkdir()
+            linker.program(["gait_trace.c", "clip_stream.c"], traced, folder / names.tracer)
+    (folder / names.pkg_config).write_text(_pkg_config(assembly))
+    say()
+    _write_selftest(program.graph, clips, folder / "selftest")
+    say()
+    described = manifest(assembly, flash, [len(clip) for clip in clips])
+    if harness:
+        described["provenance"]["program"] = f"with {FOREIGN_PARTS[program.target.bare_metal]}"
+    sign(folder, described | beside)
 
 
 def _pkg_config(assembly: Assembly) -> str:
@@ -145,8 +161,17 @@ def _write_selftest(graph: Graph, clips: Clips, folder: Path) -> None:
         (folder / f"clip{number}.codes").write_bytes(codes.tobytes())
 
 
+def check_out(out: Path, graph: Graph) -> None:
+    """QgaitError where ``check_replaceable`` raises it, and without space for a bundle of ``graph`` and its making."""
+    check_replaceable(out)
+    needed = COPIES * (graph.parameters + KERNELS)
+    require_space(check_new_folder(out), needed, str(out))
+    require_work_space(needed + WORK)
+
+
 def check_replaceable(out: Path) -> None:
     """QgaitError unless ``out`` is free, an empty folder, or a bundle without files of somebody else."""
+    check_new_folder(out)
     if not out.exists() and not out.is_symlink():
         return
     refuse = QgaitError(f"{out} exists and is not a bundle.", "choose another `out`, or remove it yourself.")
@@ -159,33 +184,6 @@ def check_replaceable(out: Path) -> None:
     except QgaitError:
         raise refuse from None
     refuse_strangers(out, manifest, "choose another `out`, or move that file away.")
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes its place when the block ends well and goes away otherwise."""
-    parent = out.absolute().parent
-    partial: Path | None = None
-    old: Path | None = None
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=parent, prefix=f".{out.name}.partial-"))
-        partial.chmod(0o755)
-        yield partial
-        if out.exists():
-            old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{out.name}.old-"))
-            out.replace(old)
-        partial.replace(out)
-    except BaseException as error:
-        if old is not None and old.exists() and not out.exists():
-            old.replace(out)
-        if isinstance(error, OSError):
-            raise _write_error(out, error) from error
-        raise
-    finally:
-        for folder in (partial, old):
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_error(out: Path, error: OSError) -> QgaitError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from qgait.compiler.assembly import Assembly
 from qgait.compiler.device import DEVICE, c_source
 from qgait.errors import QgaitError
+from qgait.files.space import NEARLY_FULL, free_space
 from qgait.runtime.bundle_names import DEFAULT_PREFIX, Names
 from qgait.targets import elf
 from qgait.targets.processor import machine_name, machine_of
@@ -31,8 +31,6 @@ BARE_FLAGS = ("-fno-pic", "-ffreestanding", "-ffunction-sections", "-fdata-secti
 _compiled_cryptography: dict[tuple[str, ...], bytes] = {}
 # what programs are linked with besides this package; `versions` in the manifest has that of ziglang
 FOREIGN_PARTS = {False: "musl, compiler-rt and std.crypto of ziglang", True: "compiler-rt and std.crypto of ziglang"}
-
-NEARLY_FULL = 32 << 20  # bytes; when zig fails with less free, the disk is why
 
 
 class Linker:
@@ -158,8 +156,9 @@ class Linker:
         command = [*zig_command(), *words]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.work, env=environment)
         if done.returncode != 0:
-            for path in (argument for argument in arguments if isinstance(argument, Path)):
-                if shutil.disk_usage(path.parent).free < NEARLY_FULL:
+            for path in (self.work / "zig", *(argument for argument in arguments if isinstance(argument, Path))):
+                free = free_space(path.parent)
+                if free is not None and free < NEARLY_FULL:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
             raise QgaitError(

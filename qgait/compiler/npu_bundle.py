@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from qgait.compiler.assembly import Assembly, assemble
-from qgait.compiler.bundle import HARNESS, Clips, check_replaceable, check_selftest, steps, write_assembly
+from qgait.compiler.bundle import HARNESS, Clips, check_out, check_selftest, steps, write_assembly
 from qgait.compiler.npu.call import NpuCall, driver, npu_call
 from qgait.compiler.npu.plan import NpuPlan
 from qgait.compiler.npu_segments import write_segments
@@ -30,7 +30,7 @@ def write(
     """
     say = steps(f"compiling for the {plan.host.name} beside {plan.accelerator.name}", progress)
     names_for(prefix)
-    check_replaceable(out)
+    check_out(out, plan.graph)
     check_selftest(plan.graph, clips)
     return write_assembled(plan, assemble(plan.graph, plan.host, calls(plan), prefix, say), out, clips, say)
 

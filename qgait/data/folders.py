@@ -82,7 +82,8 @@ def wrong_layout(root: Path, expected: str, suffixes: Collection[str]) -> QgaitE
     """The error for a folder in which nothing was found: what was expected and what is there instead."""
     left_out: list[str] = []
     top = folders_in(root, left_out) + files_in(root, suffixes, left_out)
-    found = [", ".join(top[:5]) + (", ..." if len(top) > 5 else "") if top else "nothing"]
+    shown = [name if len(name) <= 20 else f"{name[:20]}..." for name in top[:5]]
+    found = [", ".join(shown) + (", ..." if len(top) > 5 else "") if top else "nothing"]
     pictures = False
     for depth, files in enumerate(_files_by_depth(root)):
         wanted = [f for f in files if f.suffix.lower() in suffixes]

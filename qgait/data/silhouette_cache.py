@@ -3,8 +3,6 @@
 A clip whose pixels are only 0 and its largest value is stored with 1 bit a pixel, any other with 8: nothing is lost.
 With ``binary`` every silhouette is thresholded at 128 first, so that all are packed. That changes the pixels of
 soft-edged data, and whoever evaluates should then threshold too (``silhouettes.threshold``).
-
-The file: a mark, the clips, the index as JSON, the index's length as 8 bytes, little endian, and the mark again.
 """
 
 from __future__ import annotations
@@ -15,45 +13,24 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from qgait.data import opengait
+from qgait.data.cache_index import MARK, Entry, read_index, write_index
 from qgait.data.processes import run_each
 from qgait.data.silhouettes import HEIGHT, WIDTH, Clip, threshold
 from qgait.errors import QgaitError
-from qgait.files import replacing
+from qgait.files import replacing, require_space
 from qgait.progress import Progress
-from qgait.reading import open_regular
-
-_MARK = b"QGSILH01"
-_TAIL = 8 + len(_MARK)
-MAX_BYTES = 1 << 44
-FIX = "remove it, or name another folder."
-
-
-class _Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A clip: the size and time of its data file, its frames, where it begins, and its largest pixel if packed."""
-
-    size: int
-    time: int
-    frames: Annotated[int, Meta(ge=1)]
-    start: Annotated[int, Meta(ge=len(_MARK))]
-    largest: Annotated[int, Meta(ge=0, le=255)] | None
-
-    @property
-    def bits(self) -> int:
-        return 8 if self.largest is None else 1
 
 
 class SilhouetteCache:
     """An open cache; several processes may have the same one open. Made by :meth:`open`."""
 
-    def __init__(self, path: Path, root: Path, wide: bool, index: dict[str, _Entry]) -> None:
+    def __init__(self, path: Path, root: Path, wide: bool, index: dict[str, Entry]) -> None:
         self.path, self.wide = path, wide
         self._pixels = HEIGHT * (HEIGHT if wide else WIDTH)
         self._entries = {root / name: entry for name, entry in index.items()}
@@ -79,9 +56,10 @@ class SilhouetteCache:
         """
         folder = Path(folder)
         root = sequences[0].path.parents[3]
-        place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+        place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
+        name = root.resolve().name.encode(errors="backslashreplace").decode()
         kind = f"{HEIGHT if wide else WIDTH}{'-binary' if binary else ''}"
-        path = folder / f"{root.resolve().name}-{place}-{kind}.silhouettes"
+        path = folder / f"{name}-{place}-{kind}.silhouettes"
         if binary:
             _say(path, "silhouettes are thresholded at 128, which changes soft edges; threshold in evaluation too.")
         stamps = {s.path.relative_to(root).as_posix(): _stamp(s) for s in sequences}
@@ -124,44 +102,18 @@ def _stamp(sequence: opengait.Sequence) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def _valid_index(path: Path, stamps: dict[str, tuple[int, int]], pixels: int) -> tuple[dict[str, _Entry] | None, str]:
+def _valid_index(path: Path, stamps: dict[str, tuple[int, int]], pixels: int) -> tuple[dict[str, Entry] | None, str]:
     """The index of the cache at ``path``, or None and the reason why it has to be built."""
     if not path.exists():
         return None, f"caching {len(stamps)} sequences."
     try:
-        index = _read_index(path, pixels)
+        index = read_index(path, pixels)
     except (ValueError, msgspec.DecodeError, RecursionError):
         return None, "built anew, because it is damaged."
     changed = sum(name not in index or (index[name].size, index[name].time) != stamp for name, stamp in stamps.items())
     if changed:
         return None, f"built anew, because {changed} of {len(stamps)} sequences have changed or are new."
     return index, ""
-
-
-def _read_index(path: Path, pixels: int) -> dict[str, _Entry]:
-    """ValueError or msgspec's error if the file is damaged; QgaitError if it never was a cache.
-
-    The clips, of ``pixels`` a frame, fill all between the mark and the index.
-    """
-    with open_regular(path, MAX_BYTES, FIX) as file:
-        if file.read(len(_MARK)) != _MARK:
-            raise QgaitError(f"{path} is no cache of silhouettes of this version.", FIX)
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - _TAIL))
-        tail = file.read()
-        length = int.from_bytes(tail[:8], "little")
-        if tail[8:] != _MARK or length > end - _TAIL - len(_MARK):
-            raise ValueError("the end is missing")
-        stop = file.seek(end - _TAIL - length)
-        index = msgspec.json.decode(file.read(length), type=dict[str, _Entry])
-    place = len(_MARK)
-    for entry in sorted(index.values(), key=lambda entry: entry.start):
-        if entry.start != place:
-            raise ValueError("the clips do not lie one behind the other")
-        place += entry.frames * (pixels * entry.bits // 8)
-    if place != stop:
-        raise ValueError("a clip is not in the file")
-    return index
 
 
 def _build(
@@ -172,21 +124,22 @@ def _build(
     binary: bool,
     jobs: int,
     progress: Progress | None,
-) -> dict[str, _Entry]:
+) -> dict[str, Entry]:
     """Writes the cache and returns its index."""
     names = list(sequences)
-    index: dict[str, _Entry] = {}
+    index: dict[str, Entry] = {}
+    # 1 bit a pixel of most, and 44 of 64 columns: about a twelfth of the data set's own files
+    require_space(path.parent, sum(size for size, _ in stamps.values()) // 12, str(path))
     try:
         with replacing(path) as file:
-            start = file.write(_MARK)
+            start = file.write(MARK)
             work = [(sequence, wide, binary) for sequence in sequences.values()]
             for i, (frames, largest, content) in run_each(_pack, work, jobs):
-                index[names[i]] = _Entry(*stamps[names[i]], frames, start, largest)
+                index[names[i]] = Entry(*stamps[names[i]], frames, start, largest)
                 start += file.write(content)
                 if progress is not None:
                     progress("caching silhouettes", len(index), len(names))
-            table = msgspec.json.encode(index)
-            file.write(table + len(table).to_bytes(8, "little") + _MARK)
+            write_index(index, file)
     except OSError as error:
         raise _unwritable(path, error) from error
     packed = sum(entry.largest is not None for entry in index.values())
@@ -208,7 +161,7 @@ def _pack(sequence: opengait.Sequence, wide: bool, binary: bool) -> tuple[int, i
 
 @contextmanager
 def _alone(folder: Path, path: Path) -> Iterator[None]:
-    """Waits until no other process builds in ``folder``, then removes what killed ones left of this cache."""
+    """Waits until no other process builds in ``folder``."""
     import fcntl
 
     try:
@@ -219,8 +172,6 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            for left in folder.glob(f".{path.name}.*"):
-                left.unlink()
         except OSError as error:
             raise _unwritable(path, error) from error
         yield

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Literal
 
 from qgait.compiler.link import Linker
 from qgait.errors import QgaitError
+from qgait.files import work_folder
 from qgait.runtime import qemu
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_manifest import AGAIN
@@ -44,8 +44,7 @@ def kernel_costs(bundle: Bundle) -> KernelCosts:
     timing = bundle.manifest["timing"]
     first, more = timing["delay"] + 1, timing["stride"] * (2 if emulated else TIMED)
     embeddings = 1 if emulated else TIMED
-    with tempfile.TemporaryDirectory(prefix="qgait-") as name:
-        folder = Path(name)
+    with work_folder() as folder:
         shutil.copytree(bundle.path / "selftest", folder / "selftest")
         program = _build(bundle, folder, () if emulated else list(phases))
         measure = _instructions if emulated else _milliseconds

@@ -18,7 +18,7 @@ KNOWN = {"nm": "normal walking", "bg": "with a bag", "cl": "in a coat"}
 
 def render(facts: Mapping[str, Any], path: Path) -> None:
     """Writes the report of ``facts`` (see ``qgait.report.report``) to ``path`` in one move."""
-    replace_file(path, html(facts).encode())
+    replace_file(path, html(facts).encode(errors="backslashreplace"))  # names of files may not be UTF-8
 
 
 def html(facts: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ import ctypes
 import math
 import struct
 import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.errors import ParityError, QgaitError
+from qgait.files import work_folder
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.dequantizer import Dequantizer
 from qgait.runtime.description import Description
@@ -82,8 +82,8 @@ class Compiled:
     def _run(self, program: Path, arguments: Sequence[str], clips: Sequence[Clip]) -> bytes:
         """What ``program`` answers to the clips; without an operating system they go through files."""
         bare = self.bundle.target.bare_metal
-        with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
-            given, answer = Path(folder) / "clips", Path(folder) / "codes"
+        with work_folder() as folder:
+            given, answer = folder / "clips", folder / "codes"
             with given.open("wb") as stream:
                 write_clips(stream, clips, self.bundle.frame_shape)
             command = invocation(self.bundle, program, *arguments, *([given.name, answer.name] if bare else []))

@@ -7,12 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qgait.errors import QgaitError
+from qgait.files import replace_file, work_folder
 from qgait.targets.processor import machine_name, this_machine
 
 PLUGIN = Path(__file__).with_name("count_instructions.c")
@@ -57,14 +57,15 @@ def _counted(command: Sequence[str | Path], folder: Path | None, pattern: str) -
     """What the plugin printed in the form of ``pattern`` when ``command`` ended."""
     emulator = str(command[0])
     plugin = build_plugin(emulator)
-    with tempfile.NamedTemporaryFile(suffix=".log") as log:
+    with work_folder() as work:
+        log = work / "counts.log"
         done = subprocess.run(
-            [emulator, "-plugin", str(plugin), "-d", "plugin", "-D", log.name, *map(str, command[1:])],
+            [emulator, "-plugin", str(plugin), "-d", "plugin", "-D", str(log), *map(str, command[1:])],
             capture_output=True,
             text=True,
             cwd=folder,
         )
-        printed = Path(log.name).read_text()
+        printed = log.read_text() if log.exists() else ""
     found = re.findall(pattern, printed, re.MULTILINE)
     if done.returncode != 0 or not found or "too many blocks" in printed:
         said = (done.stderr.strip() or "it printed no count").splitlines()[-1]
@@ -87,14 +88,14 @@ def build_plugin(emulator: str) -> Path:
     if compiler is None:
         raise QgaitError("Counting instructions needs a C compiler, and there is no cc.", "apt install gcc.")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        partial = Path(work) / "plugin.so"
+    with work_folder() as work:
+        partial = work / "plugin.so"
         flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-DQEMU_PLUGIN_API={api}"]
         done = subprocess.run([compiler, *flags, str(PLUGIN), "-o", str(partial)], capture_output=True, text=True)
         if done.returncode != 0:
             said = (done.stderr.strip() or "no message").splitlines()[-1]
             raise QgaitError(f"cc could not build the instruction counter: {said}", "apt install gcc libc6-dev.")
-        partial.replace(plugin)
+        replace_file(plugin, partial.read_bytes())
     return plugin
 
 

@@ -10,13 +10,13 @@ import shlex
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urlsplit
 
 from qgait.errors import ParityError, QgaitError
+from qgait.files import work_folder
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.selftest import first_difference
 
@@ -103,7 +103,7 @@ def bench(bundle: Bundle, url: str, options: Sequence[str] = ()) -> str:
 
 
 def _copy(bundle: Bundle, board: Board, place: str) -> None:
-    with tempfile.TemporaryFile() as archive:
+    with work_folder() as work, (work / "bundle.tar").open("w+b") as archive:
         with tarfile.open(fileobj=archive, mode="w") as tar:
             tar.add(bundle.gait_run, bundle.gait_run.name)
             tar.add(bundle.path / "selftest", "selftest")

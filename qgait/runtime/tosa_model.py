@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from qgait.errors import QgaitError
 from qgait.export.tosa import tools as tosa_tools
+from qgait.files import require_work_space
 
 Codes = NDArray[np.int8]
 LEVEL = "EIGHTK"  # of the specification: which sizes every implementation must take
@@ -31,6 +32,7 @@ def execute(tosa: bytes, inputs: Mapping[str, Codes], outputs: Sequence[str], wi
     answered ``within`` seconds; its folder is kept then, with the file, the inputs and a log.
     """
     tosa_tools.require()
+    require_work_space()
     folder = Path(tempfile.mkdtemp(prefix="qgait-tosa-"))
     (folder / "graph.tosa").write_bytes(tosa)
     for i, codes in enumerate(inputs.values()):

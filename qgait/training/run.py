@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qgait.errors import QgaitError
+from qgait.files import require_space
 from qgait.progress import Progress
 from qgait.training.packed_silhouettes import open_silhouettes
 from qgait.training.run_summary import Trained, beginning, people_of, result
@@ -62,6 +63,8 @@ def run(configuration: Configuration, out: Path, resume: bool, listener: Listene
     if goes_on:
         from_first(lambda: _check(configuration, saved, network))
     if rank() == 0:
+        # weights and two moments of each, beside those of the checkpoint before
+        require_space(out, 6 * 4 * sum(weight.numel() for weight in network.parameters()), str(out))
         configuration.write(out / CONFIG)
         for line in beginning(configuration, dataset, network, test):
             listener.say(line)

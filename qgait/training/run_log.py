@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from qgait.errors import QgaitError
-from qgait.files import replace_file
+from qgait.files import check_file, replace_file
 
 LOG = "log.csv"
-LONGEST_ROW = 1 << 16
+LONGEST_ROW = 1 << 16  # bytes; a file of one line is no log
 EVENTS_EVERY = 10  # iterations: TensorBoard shows no more, and its files are large
 
 Row = dict[str, float]
+
+
+class RowMissingError(ValueError):
+    """The log has no whole row of an iteration."""
 
 
 class RunLog:
@@ -71,29 +75,34 @@ class RunLog:
 
     def _continue(self, done: int) -> BinaryIO:
         """The file, open after the row of iteration ``done``."""
+        check_file(self._path)
         if done == 0:
             self._path.unlink(missing_ok=True)
             return self._path.open("w+b")
         if not self._path.is_file():
             raise QgaitError(f"There is no {self._path}, which belongs to the run.", "put it back, or begin a new run.")
         file = self._path.open("r+b")
-        iteration = 0
         try:
-            self._columns = _cells(file.readline(LONGEST_ROW))
-            for iteration in range(1, done + 1):
-                self._last_start = file.tell()
-                line = file.readline(LONGEST_ROW)
-                if not line.endswith(b"\n") or line.split(b",", 1)[0] != str(iteration).encode():
-                    raise ValueError
-            values = _cells(line)
-            self._last = {name: float(text) for name, text in zip(self._columns, values, strict=True) if text}
-        except (ValueError, csv.Error):
+            self._find(file, done)
+        except (ValueError, csv.Error) as error:
             file.close()
-            problem = f"{self._path} has no row of iteration {iteration}; the checkpoint is at {done}."
+            reached = error.args[0] if isinstance(error, RowMissingError) else done
+            problem = f"{self._path} has no row of iteration {reached}; the checkpoint is at {done}."
             raise QgaitError(problem, "put back the log that belongs to the run, or begin a new run.") from None
-        self._last["iteration"] = done
         file.truncate(file.tell())
         return file
+
+    def _find(self, file: BinaryIO, done: int) -> None:
+        """Reads up to the end of the row of iteration ``done``; ValueError or csv.Error when a row is not there."""
+        self._columns = _cells(file.readline(LONGEST_ROW))
+        for iteration in range(1, done + 1):
+            self._last_start = file.tell()
+            line = file.readline(LONGEST_ROW)
+            if not line.endswith(b"\n") or line.split(b",", 1)[0] != str(iteration).encode():
+                raise RowMissingError(iteration)
+        values = _cells(line)
+        self._last = {name: float(text) for name, text in zip(self._columns, values, strict=True) if text}
+        self._last["iteration"] = done
 
     def _put_last(self) -> None:
         self._file.seek(self._last_start)

@@ -195,7 +195,7 @@ def _losses(row: Row) -> str:
 
 
 def _progress(shown: bool) -> Progress:
-    console = Console(stderr=True, highlight=False, quiet=not shown)
+    console = Console(stderr=True, highlight=False, emoji=False, quiet=not shown)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.files import work_folder
 from qgait.progress import Progress
 from qgait.runtime.dequantizer import Dequantizer
 from qgait.verification.parity import Clip, Codes, Runtime
@@ -107,8 +107,8 @@ def _opened(
             label = f"{NPU} {accelerator.name}" if name == NPU else name
             yield OpenRuntime(label, NpuRuntime.compile(graph, accelerator, progress))
         else:
-            with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
-                yield OpenRuntime(name, _compiled(name, graph, Path(folder) / "bundle", progress))
+            with work_folder() as folder:
+                yield OpenRuntime(name, _compiled(name, graph, folder / "bundle", progress))
 
 
 def _compiled(name: str, graph: Graph, folder: Path, progress: Progress | None) -> Runtime:

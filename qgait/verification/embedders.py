@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from qgait.data.selection import load_clips
 from qgait.data.silhouettes import threshold
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
+from qgait.files import work_folder
 from qgait.progress import Progress, untold
 from qgait.runtime.dequantizer import Dequantizer
 from qgait.verification.parity import Clip, Codes
@@ -178,7 +178,7 @@ def _integer(path: Path, runtime: str, stack: ExitStack) -> IntEmbedder:
     if path.suffix != ".onnx" and runtime == "ort":
         from qgait.export.onnx.writer import write
 
-        onnx = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qgait-"))) / "model.onnx"
+        onnx = stack.enter_context(work_folder()) / "model.onnx"
         write(graph, onnx)
     opened = next(stack.enter_context(open_runtimes([runtime], onnx, graph, all_levels=False)))
     return _int_embedder(graph, "int", runtime, opened)

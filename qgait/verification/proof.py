@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from qgait.compiler.link import Linker
 from qgait.compiler.npu.plan import NpuPlan
 from qgait.compiler.npu_bundle import calls
 from qgait.errors import ParityError, QgaitError
+from qgait.files import work_folder
 from qgait.progress import Progress, untold
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.ethosu.interpreter.interpreter import Interpreter
@@ -116,8 +116,8 @@ def _reference_model(plan: NpuPlan) -> Run:
 def _library(plan: NpuPlan, run: Run) -> StandIn:
     runs = calls(plan)
     assembly = assemble(plan.graph, host(), runs)
-    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
-        return StandIn(build(assembly, Path(folder)), plan.graph, runs, run)
+    with work_folder() as folder:
+        return StandIn(build(assembly, folder), plan.graph, runs, run)
 
 
 def _play(bundle: Bundle, library: StandIn, number: int) -> int:
@@ -142,15 +142,15 @@ def _play(bundle: Bundle, library: StandIn, number: int) -> int:
 
 def _played_back(bundle: Bundle, runs: bytes) -> str | None:
     """The bundle's own library with ``runs`` played back; what is missing if it cannot run here."""
-    with tempfile.TemporaryDirectory(prefix="qgait-") as work:
-        program = Path(work) / bundle.gait_run.name
+    with work_folder() as work:
+        program = work / bundle.gait_run.name
         try:
             command = command_of(bundle.target, program, "selftest")
         except QgaitError as error:
             return f"{error.problem} Fix: {error.fix}"
-        Linker(bundle.target, Path(work), bundle.names.prefix).program([*HARNESS, REPLAY], bundle.path, program)
-        shutil.copytree(bundle.path / "selftest", Path(work) / "selftest")
-        play_back(command, Path(work), runs)
+        Linker(bundle.target, work, bundle.names.prefix).program([*HARNESS, REPLAY], bundle.path, program)
+        shutil.copytree(bundle.path / "selftest", work / "selftest")
+        play_back(command, work, runs)
     return None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qgait.export.graph import Graph
+from qgait.files import work_folder
 from qgait.progress import Progress, untold
 from qgait.verification.by_name import check_names, open_runtimes
 from qgait.verification.parity import (
@@ -53,9 +53,9 @@ def verify(
     fake = compare_fake(network, graph, clips, expected, progress)
     meaning = meaning_of(network)
     results: dict[str, RuntimeResult] = {}
-    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
+    with work_folder() as folder:
         if onnx is None:
-            onnx = Path(folder) / "model.onnx"
+            onnx = folder / "model.onnx"
             write(graph, onnx)
         differences = file_differences(load(onnx), fold(network))
         with open_runtimes(runtimes, onnx, graph, progress) as opened:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from qgait.errors import QgaitError
 from qgait.export.checks import check_graph
 from qgait.export.folding import fold
+from qgait.files import work_folder
 from qgait.progress import Progress, untold
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.programs import start
@@ -52,8 +52,8 @@ def verify_bundle(
     graph = fold(network)
     check_graph(graph)
     check_model(network, graph)
-    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
-        fresh = rebuild(bundle, graph, Path(folder) / "bundle", progress, vela_config)
+    with work_folder() as folder:
+        fresh = rebuild(bundle, graph, folder / "bundle", progress, vela_config)
         differences = tuple(bundle_differences(bundle, fresh))
         proof = None if fresh.plan is None else prove(fresh.bundle, fresh.plan, progress)
     expected = expected_codes(graph, clips, progress)

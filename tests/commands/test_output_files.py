@@ -7,22 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import cv2
 import numpy as np
 import pytest
+from command_tree import leaves
 from example_graphs import gaitset_graph, silhouettes
 
 from qgait.cli import cli, run
-from qgait.commands.output_file import OutputFile
+from qgait.commands.paths import OutputFile
 from qgait.export.onnx.writer import write
-
-
-def leaves(command: click.Command, name: str = "") -> dict[str, click.Command]:
-    if isinstance(command, click.Group):
-        return {k: v for each in command.commands for k, v in leaves(command.commands[each], f"{name} {each}").items()}
-    return {name.strip(): command}
-
 
 COMMANDS = {name: command for name, command in leaves(cli).items() if name != "demo"}
 
@@ -113,4 +106,4 @@ def test_a_failure_while_writing_names_the_file_that_was_asked_for(
     monkeypatch.setattr(OutputFile, "convert", lambda self, value, param, ctx: Path(value))  # it vanished since
     assert run(["targets", "--json", str(tmp_path / "gone" / "facts.json")]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert f"({tmp_path}/gone/facts.json)" in said
+    assert f"{tmp_path}/gone/facts.json cannot be written" in said

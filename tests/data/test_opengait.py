@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -49,6 +50,16 @@ def test_damaged_sequences_are_named(root: Path) -> None:
     path.write_bytes(pickle.dumps(np.zeros((3, 30, 30), np.uint8)))
     with pytest.raises(QgaitError, match=r"000\.pkl has the shape"):
         Dataset.open(root).sequences[0].load()
+
+
+def test_what_is_neither_file_nor_folder_is_ignored(root: Path) -> None:
+    before = Dataset.open(root).sequences
+    for folder in (root, root / "001", root / "001/nm-01", root / "001/nm-01/000"):
+        os.mkfifo(folder / "0.pkl")
+        (folder / "00.pkl").symlink_to("000.loop")
+        (folder / "000.loop").symlink_to("00.pkl")
+    (root / "001" / "up").symlink_to("..")
+    assert [s for s in Dataset.open(root).sequences if s.type != "up"] == list(before)
 
 
 def test_hidden_and_other_files_are_ignored(root: Path) -> None:

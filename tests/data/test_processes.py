@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,3 +36,51 @@ def test_dead_workers_get_a_sentence() -> None:
 def test_no_jobs_are_refused() -> None:
     with pytest.raises(QgaitError, match="0 jobs"):
         list(run_each(math.comb, [(5, 2)], 0))
+
+
+WORKING = """
+import os, sys, time
+from pathlib import Path
+from qgait.data.processes import run_each
+
+def work(folder, seconds):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    for _ in run_each(work, [(sys.argv[1], 0.01), (sys.argv[1], 60), (sys.argv[1], 60)], 2):
+        print("one is done", flush=True)
+"""
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_workers_end_with_who_waits_for_them(number: signal.Signals, tmp_path: Path) -> None:
+    program, folder = tmp_path / "program.py", tmp_path / "workers"
+    program.write_text(WORKING)
+    folder.mkdir()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, str(program), str(folder)], start_new_session=True, **pipes)  # type: ignore[call-overload]
+    assert process.stdout.readline() == b"one is done\n"
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.01)
+    workers = [int(file.name) for file in folder.iterdir()]
+    assert all(map(alive, workers))
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        os.kill(process.pid, number)
+    said = process.communicate(timeout=20)[1].decode()
+    assert process.returncode == -number
+    assert said.count("Traceback") == (1 if number == signal.SIGINT else 0), "of this program alone, no worker's"
+    for _ in range(500):
+        if not any(map(alive, workers)):
+            break
+        time.sleep(0.01)
+    assert not any(map(alive, workers))

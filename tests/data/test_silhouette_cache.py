@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from qgait.data import silhouette_cache
+from qgait.data.cache_index import MARK
 from qgait.data.opengait import Dataset, Sequence
 from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.data.silhouettes import threshold
@@ -132,6 +133,32 @@ def test_a_truncated_cache_is_built_anew(
     np.testing.assert_array_equal(cache.frames(sequences[1], ALL), sequences[1].load())
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        *(b"[]", b"[" * 100_000, b"{", b"7", b"\xff", b'{"a": 1}', b'{"a": [1, 2]}', b'{"a": [1, 2, 3, 1e9, null]}'),
+        *(b'{"a": [1, 2, 1000000000, 8, null]}', b'{"a": [1, 2, -3, 8, null]}', b'{"a": [1, 2, 1, 8, 256]}'),
+    ],
+    ids=lambda index: index[:36],
+)
+def test_a_damaged_index_is_built_anew(
+    index: bytes, sequences: tuple[Sequence, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = SilhouetteCache.open(sequences, tmp_path).path
+    whole = path.read_bytes()
+    path.write_bytes(MARK + bytes(100) + index + len(index).to_bytes(8, "little") + MARK)
+    SilhouetteCache.open(sequences, tmp_path)
+    assert "it is damaged" in capsys.readouterr().err and path.read_bytes() == whole
+
+
+def test_a_cache_that_is_a_pipe_is_refused(sequences: tuple[Sequence, ...], tmp_path: Path) -> None:
+    path = SilhouetteCache.open(sequences, tmp_path).path
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(QgaitError, match="it is a named pipe"):
+        SilhouetteCache.open(sequences, tmp_path)
+
+
 def test_a_file_that_is_no_cache_is_left_alone(sequences: tuple[Sequence, ...], tmp_path: Path) -> None:
     path = SilhouetteCache.open(sequences, tmp_path / "cache").path
     path.write_bytes(b"something of value")
@@ -192,7 +219,7 @@ def test_a_damaged_sequence_is_named_and_the_old_cache_stays(sequences: tuple[Se
 
 def test_what_a_killed_process_left_is_removed(sequences: tuple[Sequence, ...], tmp_path: Path) -> None:
     path = SilhouetteCache.open(sequences, tmp_path / "cache").path
-    path.rename(path.with_name(f".{path.name}.12345"))
+    path.rename(path.with_name(f".{path.name}.partial-{'0' * 16}"))
     SilhouetteCache.open(sequences, tmp_path / "cache")
     assert files(tmp_path / "cache") == [path.name]
 

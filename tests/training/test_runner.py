@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,27 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     before = (tmp_path / "log.csv").read_bytes()
     assert train(model(), WALKS, FLOAT, tmp_path, evaluate=pytest.fail, resume=True) == losses
     assert (tmp_path / "log.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda log: log.write_bytes(b"\xff" * 100),
+        lambda log: log.write_bytes(log.read_bytes().replace(b"loss", b"\xff", 1)),
+        lambda log: log.write_bytes(b"x" * 1_000_000),
+        lambda log: log.write_bytes(
+            b"".join(line.split(b",")[0] + b",a,b\n" for line in log.read_bytes().splitlines())
+        ),
+        lambda log: (log.unlink(), os.mkfifo(log)),
+        lambda log: (log.unlink(), log.symlink_to("/dev/zero")),
+    ],
+    ids=["bytes", "names", "one line", "words", "pipe", "device"],
+)
+def test_a_log_that_is_another_file_is_refused(change: Callable[[Path], object], tmp_path: Path) -> None:
+    train(model(), WALKS, FLOAT, tmp_path)
+    change(tmp_path / "log.csv")
+    with pytest.raises(QgaitError, match=r"no row of iteration|it is a pipe|it is a device"):
+        train(model(), WALKS, FLOAT, tmp_path, resume=True)
 
 
 def test_a_log_that_lacks_iterations_is_refused(tmp_path: Path) -> None:

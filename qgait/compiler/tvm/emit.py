@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,10 +40,14 @@ def emit_object(kernels: Sequence[Kernel], target: Target) -> bytes:
     """
     module = _lowered(kernels, target)
     built = tvm.get_global_func("target.build.llvm")(module, llvm_target(target))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernels.o"
+    # LLVM ends the process when it cannot write, and memory has no disk that could be full
+    descriptor = os.memfd_create("kernels.o")
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}")
         built.write_to_file(str(path), "o")
         data = path.read_bytes()
+    finally:
+        os.close(descriptor)
     check_object(data, {kernel.symbol for kernel in kernels}, target.elf_machine)
     return data
 

@@ -13,12 +13,13 @@ import numpy as np
 from qgait.data.walkers.camera import VIEWS
 from qgait.data.walkers.sequence import CONDITIONS, silhouettes, stream
 from qgait.errors import QgaitError
-from qgait.files import replace_file
+from qgait.files import replace_file, require_space
 from qgait.reading import MIB, read_bytes
 
 # Raised whenever the same seed gives other silhouettes than before.
 VERSION = 4
 LABEL = "walkers.json"
+SIZE = 64  # of a silhouette, both ways
 SHORTEST, LONGEST = 2 / 3, 5 / 3  # frames of a sequence against the mean: 40 to 100 of 60, as in CASIA-B
 LENGTH = 5  # what its random stream is for, beside those of sequence.py
 
@@ -62,18 +63,37 @@ def synthesize(
         )
     _check_names(conditions, views)
     root = Path(root)
+    require_space(root, missing_bytes(root, subjects, frames, first_subject, conditions, views), str(root))
     _label(root, seed, frames)
     total, done = subjects * len(conditions) * len(views), 0
     for subject in range(first_subject, first_subject + subjects):
         for condition in conditions:
             for view in views:
-                file = root / f"{subject:03d}" / condition / f"{view:03d}" / f"{view:03d}.pkl"
+                file = _file(root, subject, condition, view)
                 if not file.exists():
                     length = sequence_length(seed, subject, condition, view, frames)
                     _write(file, pickle.dumps(sequence(seed, subject, condition, view, length), protocol=4))
                 done += 1
                 if progress is not None:
                     progress(done, total)
+
+
+def missing_bytes(
+    root: Path,
+    subjects: int,
+    frames: int,
+    first_subject: int = 1,
+    conditions: Sequence[str] = CONDITIONS,
+    views: Sequence[int] = VIEWS,
+) -> int:
+    """About as much as ``synthesize`` will write with the same arguments."""
+    people = range(first_subject, first_subject + subjects)
+    files = (_file(root, subject, condition, view) for subject in people for condition in conditions for view in views)
+    return sum(not file.exists() for file in files) * frames * SIZE * SIZE
+
+
+def _file(root: Path, subject: int, condition: str, view: int) -> Path:
+    return root / f"{subject:03d}" / condition / f"{view:03d}" / f"{view:03d}.pkl"
 
 
 def sequence_length(seed: int, subject: int, condition: str, view: int, mean: int) -> int:

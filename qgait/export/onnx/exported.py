@@ -8,8 +8,12 @@ from typing import Any
 
 from qgait.export.graph import Graph
 from qgait.export.onnx.simplify import simplify
-from qgait.export.onnx.writer import write
+from qgait.export.onnx.writer import put, write
 from qgait.export.probe import probe_clips
+from qgait.files import check_file, require_space, work_folder
+
+LARGER = 2  # bytes of a file for each parameter, at most: biases and multipliers are larger than weights
+SPARE = 4 << 20  # bytes for nodes and metadata
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,13 @@ class OnnxFile:
 
 
 def write_file(graph: Graph, path: Path) -> OnnxFile:
-    """Checks ``graph``, writes it to ``path`` in one move, and simplifies the file if that provably changes nothing."""
-    write(graph, path)
-    simplified = simplify(path, graph, probe_clips(graph))
+    """Checks ``graph``, writes it to ``path`` in one move, and simplified if that provably changes nothing."""
+    require_space(check_file(path).parent, LARGER * graph.parameters, str(path))
+    with work_folder(2 * LARGER * graph.parameters + SPARE) as folder:
+        aside = folder / path.name
+        write(graph, aside)
+        simplified = simplify(aside, graph, probe_clips(graph))
+        put(aside.read_bytes(), path)
     parts, channels = graph.tensors[graph.output].shape
     return OnnxFile(
         path=path,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +29,7 @@ from qgait.export.onnx.names import INPUT
 from qgait.export.onnx.own_nodes import require_own_nodes
 from qgait.export.onnx.reader import from_onnx, load
 from qgait.export.onnx.writer import save
+from qgait.files import work_folder
 
 TIMEOUT = 300  # seconds
 # The first two would drop arrays that the graph refers to by name: equal ones are merged, zero biases removed. The
@@ -67,8 +67,8 @@ def _simplified(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
         tool = f"onnxsim {version('onnxsim')}"
     except PackageNotFoundError:
         raise _RefusedError("onnxsim is not installed") from None
-    with tempfile.TemporaryDirectory(prefix="qgait-") as folder:
-        result = Path(folder) / "simplified.onnx"
+    with work_folder() as folder:
+        result = folder / "simplified.onnx"
         command = [sys.executable, "-m", "onnxsim", str(path.absolute()), str(result), "--skip-optimization", *SKIPPED]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=folder, check=False)

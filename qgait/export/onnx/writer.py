@@ -63,8 +63,13 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
     Raises QgaitError when the folder is missing or cannot be written.
     """
+    put(model.SerializeToString(), path)
+
+
+def put(content: bytes, path: Path) -> None:
+    """`save` of a file that was already serialized."""
     try:
-        replace_file(path, model.SerializeToString())
+        replace_file(path, content)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise QgaitError(f"Cannot write {path}: {reason}.", "give a path in a folder that can be written.") from error

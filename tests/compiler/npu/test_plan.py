@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -195,7 +196,9 @@ def test_a_vendors_file_adds_its_systems(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "No such file"),
+        (None, "there is no such file"),
+        ("pipe", "it is a named pipe"),
+        ("x" * (2 << 20), "larger than 1 MiB"),
         ("core_clock=1\n", "no section headers"),
         ("[System_Config.Board]\ncore_clock=1\n", "has no axi1_port"),
         ("[System_Config.Board]\ninherit=System_Config.Board\n", "has no axi1_port"),
@@ -204,7 +207,9 @@ def test_a_vendors_file_adds_its_systems(tmp_path: Path) -> None:
 )
 def test_a_vendors_file_that_says_too_little_is_refused(text: str | None, said: str, tmp_path: Path) -> None:
     vendor = tmp_path / "vendor.ini"
-    if text is not None:
+    if text == "pipe":
+        os.mkfifo(vendor)
+    elif text is not None:
         vendor.write_text(text)
     with pytest.raises(QgaitError, match=said):
         checked(VelaOptions("Board", "Dedicated_Sram", config=vendor), U55)

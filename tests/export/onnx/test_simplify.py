@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from parity import assert_codes_equal
 
 from qgait.errors import QgaitError
+from qgait.export.onnx import exported as exported_file
 from qgait.export.onnx import simplify as onnx_simplify
 from qgait.export.onnx.metadata import metadata_of, set_metadata
 from qgait.export.onnx.reader import read
@@ -209,6 +210,23 @@ def test_a_wrong_graph_is_noticed(exported: Path, monkeypatch: pytest.MonkeyPatc
     pretend(monkeypatch, with_detour)
     other = replace(tiny_graph(), model="other")
     assert "holds another graph" in simplify(exported, other, CLIPS)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, QgaitError])
+def test_the_older_file_stays_until_the_simplified_one_is_there(
+    error: type[BaseException], exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = exported.read_bytes()
+
+    def fail(path: Path, *_: object) -> str:
+        assert read(path).model == "tiny" and path != exported and exported.read_bytes() == before
+        raise error("stopped", "again")
+
+    monkeypatch.setattr(exported_file, "simplify", fail)
+    with pytest.raises(error):
+        exported_file.write_file(replace(tiny_graph(), bits="w4a4"), exported)
+    assert exported.read_bytes() == before
+    assert list(exported.parent.iterdir()) == [exported]
 
 
 def test_nothing_to_compare_on_is_refused(exported: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from qgait.compiler.npu.ethosu.vela_output import read_segment
 from qgait.errors import QgaitError
+from qgait.files import require_work_space
 from qgait.runtime.ethosu.segment import CompiledSegment
 from qgait.targets.accelerators import NpuTarget
 
@@ -101,6 +102,7 @@ def arguments(accelerator: NpuTarget, options: VelaOptions) -> list[str]:
 def _vela(tosa: bytes, accelerator: NpuTarget, options: VelaOptions, name: str, form: str) -> Iterator[Path]:
     """The folder that Vela wrote to. It stays, with the graph and a log, when Vela did not finish."""
     check_version()
+    require_work_space()
     folder = Path(tempfile.mkdtemp(prefix="qgait-vela-"))
     graph, log = folder / f"{name}.tosa", folder / "vela.log"
     graph.write_bytes(tosa)

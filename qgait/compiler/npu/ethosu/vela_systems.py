@@ -12,8 +12,10 @@ from pathlib import Path
 
 from qgait.compiler.npu.ethosu.vela import VelaOptions, check_version
 from qgait.errors import QgaitError
+from qgait.reading import MIB, read_text
 from qgait.targets.accelerators import NpuTarget
 
+FIX = "give an .ini as Vela reads it."
 SYSTEM, MODE = "System_Config.", "Memory_Mode."
 
 
@@ -81,11 +83,10 @@ def _configuration(config: Path | None) -> ConfigParser:
 def _read(files: Sequence[Path]) -> ConfigParser:
     configuration = ConfigParser()
     for file in files:
+        text = read_text(file, MIB, FIX)
         try:
-            configuration.read_string(file.read_text(encoding="utf-8"), str(file))
-        except (OSError, UnicodeDecodeError, ConfigParserError) as error:
-            said = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise QgaitError(
-                f"{file} is not a configuration of Vela: {said}.", "give an .ini as Vela reads it."
-            ) from None
+            configuration.read_string(text, str(file))
+        except ConfigParserError as error:
+            said = str(error).splitlines()[0].rstrip(".")
+            raise QgaitError(f"{file} is not a configuration of Vela: {said}.", FIX) from None
     return configuration
