@@ -1,12 +1,10 @@
-"""msgspec's types and refusals in our words: what a type asks for, and where in a document a value is of another."""
+"""msgspec's types in our words: what a type with its bounds asks for."""
 
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
-from msgspec import ValidationError
 from msgspec import inspect as types
 
 _NAMES = {
@@ -15,13 +13,8 @@ _NAMES = {
     "bool": "true or false",
     "str": "text",
     "null": "null",
-    "array": "a list",
-    "object": "a mapping",
 }
 _SEVERAL = {"a whole number": "whole numbers", "a number": "numbers", "text": "texts"}
-_PLACE = re.compile(r" - at `(?:key in )?\$\.?(.*)`\Z")
-_EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `(.+)`)?\Z", re.DOTALL)
-_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`\Z", re.DOTALL)
 
 
 def wanted(hint: Any) -> str:
@@ -30,22 +23,6 @@ def wanted(hint: Any) -> str:
     A type whose ``Meta`` has a description is described by it.
     """
     return _said(types.type_info(hint))
-
-
-def place_and_problem(error: ValidationError) -> tuple[str, str]:
-    """(where in the document: ``a.b[3]``, empty for all of it; what is wrong there: "has to be text and is a list")."""
-    text = str(error)
-    found = _PLACE.search(text)
-    place, text = (found[1], text[: found.start()]) if found else ("", text)
-    if expected := _EXPECTED.match(text):
-        kinds, bound, got = expected.groups()
-        asked = " or ".join(_NAMES.get(kind.strip(), kind.strip()) for kind in kinds.split("|"))
-        if re.match(r" (>=|<=|>|<|matching|of length|multiple)", bound):
-            return place, "is outside of its bounds"
-        return place, f"has to be {asked}" + (f" and is {_NAMES.get(got, got)}" if got else "")
-    if field := _FIELD.match(text):
-        return place, f"lacks {field[2][:60]}" if field[1] == "missing required" else f"has the unknown {field[2][:60]}"
-    return place, "is none of the values that are possible there"
 
 
 def _said(kind: types.Type) -> str:

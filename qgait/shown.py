@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
 
 LONGEST = 60
 _BITS = 160  # of a whole number; Python refuses to write down one of thousands of digits
@@ -26,6 +27,19 @@ def shown(value: object) -> str:
 
 
 def short(text: str, longest: int = LONGEST) -> str:
-    """``text`` on one line without its control characters, cut where it is longer than ``longest``."""
-    head = "".join(c if c.isprintable() else " " for c in text[:longest])
-    return head if len(text) <= longest else f"{head}..."
+    """``text`` for a sentence: printable, on one line, its middle left out where it is longer than ``longest``."""
+    ends = text if len(text) <= 2 * longest else text[:longest] + text[-longest:]
+    plain = "".join(letter if letter.isprintable() else "?" for letter in ends)
+    half = (longest - 3) // 2
+    return plain if len(plain) <= longest else f"{plain[:half]}...{plain[-half:]}"
+
+
+def listed(clauses: Sequence[str], longest: int = 200) -> str:
+    """As many ``clauses`` as fit into ``longest`` characters, at least one, and how many more there are."""
+    told = [short(clauses[0], longest)]
+    for clause in clauses[1:]:
+        if sum(map(len, told)) + len(clause) > longest:
+            break
+        told.append(clause)
+    more = len(clauses) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")

@@ -17,11 +17,11 @@ import msgspec
 from msgspec import Meta
 
 from qgait.errors import QgaitError
+from qgait.shown import short
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20  # of a whole number
 MAX_TEXT = 16 << 20
-MAX_WORDS = 120  # characters of a clause that come from the file
 
 Word = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
 Text = Annotated[str, Meta(max_length=2000, pattern=r"\A[^\x00]*\Z")]
@@ -85,24 +85,6 @@ def closed(
             hint = _bounded(hints[entry.name], whole)
             declared.append((entry.name, hint) if entry.default is MISSING else (entry.name, hint, entry.default))
     return msgspec.defstruct(kind.__name__, declared, forbid_unknown_fields=True, frozen=True, kw_only=True, **config)
-
-
-def short(text: str, length: int = MAX_WORDS) -> str:
-    """``text`` for a sentence: printable, on one line, its middle left out where it is longer than ``length``."""
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
-    half = (length - 3) // 2
-    return plain if len(plain) <= length else f"{plain[:half]}...{plain[-half:]}"
-
-
-def listed(clauses: Sequence[str], length: int = 200) -> str:
-    """As many ``clauses`` as fit into ``length`` characters, at least one, and how many more there are."""
-    shown = [short(clauses[0], length)]
-    for clause in clauses[1:]:
-        if sum(map(len, shown)) + len(clause) > length:
-            break
-        shown.append(clause)
-    more = len(clauses) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
 class _NotJsonError(Exception):

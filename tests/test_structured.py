@@ -9,7 +9,8 @@ import pytest
 from msgspec import Meta, Struct
 
 from qgait.errors import QgaitError
-from qgait.structured import Size, Word, check, closed, listed, parse_json, short
+from qgait.shown import listed, short
+from qgait.structured import Size, Word, check, closed, parse_json
 
 
 class Cat(Struct, tag="cat", tag_field="kind", forbid_unknown_fields=True):

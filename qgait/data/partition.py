@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from qgait.errors import QgaitError
-from qgait.reading import MIB, read_bytes
-from qgait.schema_words import place_and_problem
+from qgait.reading import MIB, read_text
 from qgait.shown import short
+from qgait.structured import check, parse_json
 
 BUILT_IN = ("casia-b",)
 MAX_BYTES = 64 * MIB
@@ -62,15 +62,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=False):
 
 def read_partition(path: Path) -> Partition:
     """Read a partition file. QgaitError for one that is no JSON, above 64 MiB or of other things than texts."""
-    content = read_bytes(path, MAX_BYTES, FIX)
-    try:
-        sets = msgspec.json.decode(content, type=_File)
-    except msgspec.ValidationError as error:
-        place, problem = place_and_problem(error)
-        where = f"{place} in the partition {path}" if place else f"The partition {path}"
-        raise QgaitError(f"{where} {problem}.", FIX) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise QgaitError(f"The partition {path} is not a json file.", FIX) from None
+    subject = f"The partition {path} cannot be used"
+    text = read_text(path, MAX_BYTES, FIX)
+    sets = check(parse_json(text, subject, FIX, MAX_BYTES), _File, subject, FIX)
     train, test, probes = map(frozenset, (sets.train, sets.test, sets.probes))
     if train & test:
         both = sorted(train & test)

@@ -16,7 +16,8 @@ from qgait.quantizers.parameters import parameter_key
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.step_owners import StepOwners
 from qgait.quantizers.stored_tensors import Stored
-from qgait.structured import check, parse_json, short
+from qgait.shown import short
+from qgait.structured import check, parse_json
 
 AGAIN = "write it again with `qgait calibrate` or `qgait train`."
 FINITE = "calibrate from a checkpoint with finite, smaller weights."

@@ -14,8 +14,9 @@ from qgait.errors import QgaitError
 from qgait.reading import open_regular, read_text
 from qgait.runtime.manifest_checks import contradiction
 from qgait.runtime.manifest_schema import FORMAT, VERSION, Manifest
+from qgait.shown import short
 from qgait.signing.contents import SIGNATURE
-from qgait.structured import check, parse_json, short
+from qgait.structured import check, parse_json
 
 MANIFEST = "manifest.json"
 LIMIT = 16 << 20  # bytes of a manifest

@@ -15,7 +15,7 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.runtime.clips import require_clip
 from qgait.runtime.dequantizer import Dequantizer
-from qgait.structured import short
+from qgait.shown import short
 
 Codes = NDArray[np.int8]
 OPTIMIZATION_LEVELS = {

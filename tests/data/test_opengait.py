@@ -154,12 +154,12 @@ def test_partition_files(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "not a json file"),
-        ("[" * 100_000, "has to be a mapping and is a list"),
-        ([], "has to be a mapping and is a list"),
-        ({"TRAIN_SET": []}, "lacks TEST_SET"),
-        ({"TRAIN_SET": [1], "TEST_SET": []}, r"TRAIN_SET\[0\] in .* has to be text and is a whole number"),
-        ({"TRAIN_SET": "001", "TEST_SET": []}, "TRAIN_SET in .* has to be a list and is text"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "nested more than 32 deep"),
+        ([], "has to be an object, not a list"),
+        ({"TRAIN_SET": []}, "no entry TEST_SET"),
+        ({"TRAIN_SET": [1], "TEST_SET": []}, r"TRAIN_SET\[0\] has to be text, not a whole number"),
+        ({"TRAIN_SET": "001", "TEST_SET": []}, "TRAIN_SET has to be a list, not text"),
         ({"TRAIN_SET": ["001"], "TEST_SET": ["001"]}, "both sets"),
         ({"TRAIN_SET": ["001"], "TEST_SET": ["900", "901"]}, "None of the 2 subjects in the TEST_SET"),
     ],

@@ -6,6 +6,7 @@ The process is a fork of one that has imported everything, so that a case takes 
 from __future__ import annotations
 
 import os
+import re
 import resource
 import select
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 SECONDS = 10  # of processor time
 WAIT = 60  # seconds by the clock, on a machine that has other work
 MEGABYTES = 500  # beyond what the process had when it began
+LOOK = 0.02  # seconds between two looks at the memory
 LONGEST = 700  # characters of a sentence with its fix and the names of files in it
 CODES = (0, 1, 2, 130)
 PYTHON = ("Traceback", "Error(", "object at 0x", "NoneType", "<class", "msgspec", "Exception ignored", "dtype('")
@@ -67,11 +69,11 @@ def execute(words: list[str], folder: Path) -> Outcome:
         os.close(read)
         _become(words, folder, write)
     os.close(write)
-    said, late = _listen(read, child)
+    said, late, megabytes = _listen(read, child)
     _, status, usage = os.wait4(child, 0)
     code = -signal.SIGALRM if late else os.waitstatus_to_exitcode(status)
-    used = max(usage.ru_maxrss - _resident(), 0) / 1024
-    return Outcome(code, said, usage.ru_utime + usage.ru_stime, used, differences(before, snapshot(folder)))
+    seconds = usage.ru_utime + usage.ru_stime
+    return Outcome(code, said, seconds, megabytes, differences(before, snapshot(folder)))
 
 
 def _become(words: list[str], folder: Path, write: int) -> None:
@@ -102,27 +104,33 @@ def _become(words: list[str], folder: Path, write: int) -> None:
         os._exit(code)
 
 
-def _listen(pipe: int, child: int) -> tuple[str, bool]:
-    """What the child says until it ends; (text, whether it had to be stopped)."""
-    content, end, late = bytearray(), time.monotonic() + WAIT, False
+def _listen(pipe: int, child: int) -> tuple[str, bool, float]:
+    """What the child says until it ends: (text, whether it had to be stopped, megabytes that it took)."""
+    content, end = bytearray(), time.monotonic() + WAIT
+    began = most = _megabytes(child)
     while True:
-        ready, _, _ = select.select([pipe], [], [], max(end - time.monotonic(), 0))
-        if not ready:
-            os.killpg(child, signal.SIGKILL)
-            late = True
+        ready, _, _ = select.select([pipe], [], [], LOOK)
+        most = max(most, _megabytes(child))
+        late = time.monotonic() > end
+        if late:
+            os.kill(child, signal.SIGKILL)
+        piece = os.read(pipe, 1 << 16) if ready and not late else b"-"
+        if not piece or late:
             break
-        piece = os.read(pipe, 1 << 16)
-        if not piece:
-            break
-        content += piece[: max(0, (1 << 20) - len(content))]
+        if ready:
+            content += piece[: max(0, (1 << 20) - len(content))]
     os.close(pipe)
-    return content.decode(errors="replace"), late
+    return content.decode(errors="replace"), late, most - began
 
 
-def _resident() -> float:
-    """Kilobytes of this process, which the child began with."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1024
+def _megabytes(process: int) -> float:
+    """Memory of its own that a process has, without files that are mapped; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:

@@ -26,11 +26,15 @@ CLIP = "clip.npy"
 
 @dataclass(frozen=True)
 class Case:
-    """``words`` are run in a folder with all material, where ``content`` lies as ``name``."""
+    """``words`` are run in a folder with all material, where ``content`` lies as ``name``.
+
+    What begins with one of ``writes`` may be changed there.
+    """
 
     words: tuple[str, ...]
     name: str
     content: bytes
+    writes: tuple[str, ...] = (OUT,)
 
 
 Family = Callable[[Material, int], Case]

@@ -43,7 +43,7 @@ class Material:
 
     @property
     def checkpoint(self) -> Path:
-        """The float network that it was made from."""
+        """A float network with every kind of layer, batch norm included."""
         return self.folder / "float.pt"
 
     @property
@@ -73,15 +73,25 @@ class Material:
 
 
 SETTINGS = """\
-model: gaitset
-backbone:
+model:
+  name: gaitset
   channels: [8, 12, 16]
-batches:
+  embedding: 20
+iterations: 2
+batch:
   people: 2
   clips: 2
-optimization:
-  iterations: 2
-  learning_rate: 0.01
+  sampling: {count: fixed, order: unordered, frames: 4}
+  augmentations: {flip: 0.5, rotate: 0}
+losses:
+  triplet: {weight: 1, margin: 0.2}
+optimizer:
+  kind: sgd
+  learning_rate: 0.1
+schedule:
+  kind: milestones
+  milestones: [10_000, 20_000]
+  factor: 0.1
 """
 
 
@@ -95,7 +105,7 @@ def make(folder: Path) -> Material:
     write(graph, made.onnx)
     walks = clips(2, 6)
     write_bundle(graph, find("host"), made.bundle, [walks[0], walks[1][:3]])
-    checkpoint.save(backbone("gaitsimple"), made.checkpoint)
+    checkpoint.save(backbone("gaitbase"), made.checkpoint)
     synthesize(made.walks, 1, 0, 4, conditions=("nm-01", "nm-02"), views=(90,))
     np.save(made.clip, walks[0][:3])
     made.pictures.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -65,6 +67,15 @@ ODD = st.one_of(
     st.integers(-(10**6), -1).map(str),
     st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=30),
 )
+
+
+def writes_of(words: list[str]) -> tuple[str, ...]:
+    """What a command line may change: its own outputs, and whatever an option that names an output says."""
+    outputs = {"--out", "--json", "--cache"}
+    named = [value for option, value in pairwise(words) if option in outputs]
+    if words[:2] in (["data", "synth"], ["data", "prepare"]):
+        named += words[2:]
+    return "out", *(os.path.normpath(name) for name in named if name.strip("/."))
 
 
 def command_of(name: str) -> click.Command:

@@ -26,9 +26,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzzing.command import execute
-from fuzzing.files import FAMILIES, OUT, Case, lay_out
+from fuzzing.files import FAMILIES, Case, lay_out
 from fuzzing.material import Material, make
-from fuzzing.options import command_lines
+from fuzzing.options import command_lines, writes_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis.database import InMemoryExampleDatabase
@@ -46,19 +46,19 @@ def tried(material: Material, case: Case) -> list[str]:
         (folder / "loop").symlink_to("loop")
         if case.name:
             lay_out(case, folder)
-        return execute(list(case.words), folder).complaints((OUT,))
+        return execute(list(case.words), folder).complaints(case.writes)
 
 
 def stored(case: Case, why: list[str]) -> dict[str, object]:
     """``case`` as JSON."""
     content = base64.b64encode(case.content).decode()
-    return {"why": why, "words": list(case.words), "name": case.name, "content": content}
+    return {"why": why, "words": list(case.words), "name": case.name, "content": content, "writes": case.writes}
 
 
 def read(file: Path) -> Case:
     """The case in a file that ``stored`` made."""
     told = json.loads(file.read_text())
-    return Case(tuple(told["words"]), told["name"], base64.b64decode(told["content"]))
+    return Case(tuple(told["words"]), told["name"], base64.b64decode(told["content"]), tuple(told["writes"]))
 
 
 class Fuzzer:
@@ -86,7 +86,7 @@ class Fuzzer:
         )
         @given(command_lines())
         def one(words: list[str]) -> None:
-            self._try("options", Case(tuple(words), "", b""))
+            self._try("options", Case(tuple(words), "", b"", writes_of(words)))
 
         one()
 

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, inliner, shape_inference
 
 from qgait.errors import QgaitError
-from qgait.structured import listed, short
+from qgait.shown import listed, short
 
 INTEGERS = {
     TensorProto.DataType.Value(name): name.lower()

@@ -17,7 +17,7 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.onnx.soundness import array_of
 from qgait.export.onnx.writer import to_onnx
-from qgait.structured import short
+from qgait.shown import short
 
 SAME_SHAPE = ("Reshape", "Slice", "Pad")  # change nothing where they do not change the shape, as the writer uses them
 

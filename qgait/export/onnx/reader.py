@@ -35,7 +35,8 @@ from qgait.export.onnx.soundness import array_of, require_sound
 from qgait.export.operators import Op, Tensor
 from qgait.provenance import Provenance
 from qgait.reading import read_bytes
-from qgait.structured import Notes, check, parse_json, short
+from qgait.shown import short
+from qgait.structured import Notes, check, parse_json
 
 GIVE = "give a file that `qgait export` wrote."
 EXPORT_AGAIN = "export it again with `qgait export`."

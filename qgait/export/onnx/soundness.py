@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from qgait.errors import QgaitError
 from qgait.export.onnx.check import INTEGERS
-from qgait.structured import short
+from qgait.shown import short
 
 MAX_RANK = 8
 
