@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15
 
-.PHONY: setup demo test test-newest sanitize lint wheel constraints clean
+.PHONY: setup demo test test-newest fuzz sanitize lint wheel constraints clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,12 @@ test: lint
 test-newest:
 	$(MAKE) setup VENV=.venv-newest PYTHON=$(or $(NEWEST),python3.13)
 	$(MAKE) -o lint test VENV=.venv-newest
+
+# every reader and every option with damaged files and odd values: make fuzz MINUTES=10 SEED=3
+MINUTES ?= 10
+SEED ?= $(shell date +%s)
+fuzz: setup
+	OMP_NUM_THREADS=1 sh tests/fuzzing/fuzz.sh $(BIN)/python $(MINUTES) $(SEED)
 
 # the library between guard pages, under sanitizers and valgrind: every processor, a million pushes (about two hours)
 sanitize: setup
