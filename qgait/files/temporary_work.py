@@ -29,8 +29,10 @@ def work_folder(needed: int = LEAST) -> Iterator[Path]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise QgaitError(f"The folder for temporary files, {top} (TMPDIR), cannot be used: {reason}.", FIX) from None
+    work = folder / "work"  # not the locked one: a bundle that is written here locks the folder around it
     try:
-        yield folder
+        work.mkdir()
+        yield work
     except OSError as error:
         if error.errno in FULL and _ours(error, folder):
             raise _full(top, needed, free_space(top)) from error

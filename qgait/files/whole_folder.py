@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from qgait.files.one_file import sync_folder
 from qgait.files.places import check_new_folder
 from qgait.files.temporary import clear_abandoned, held, left_behind, new_folder, new_name, remove
 
+LONGEST_WAIT = 10  # seconds; moves take milliseconds
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 CANNOT = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)  # this kernel or file system does not exchange
 
@@ -58,11 +60,18 @@ def replacing_folder(path: Path, check: Callable[[], None]) -> Iterator[Path]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Others that replace something in ``folder`` wait; where the file system has no locks they do not."""
+    """Others that replace something in ``folder`` wait, but not for ever: whoever has it may be at something else."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    end = time.monotonic() + LONGEST_WAIT
     try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno != errno.EWOULDBLOCK or time.monotonic() > end:
+                    break  # a file system without locks, or one that is held: each move is whole by itself
+            time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)

@@ -186,6 +186,13 @@ def test_writers_at_once_do_not_mix(way: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_folder, "LONGEST_WAIT", 0.1)
+    with whole_folder._alone_in(tmp_path):
+        write(tmp_path / "out", "new")
+    assert content(tmp_path / "out") == ["new"]
+
+
 def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with replacing_folder(out, fine) as slow:
