@@ -40,7 +40,7 @@ from qgait.errors import ParityError, QgaitError
 from qgait.models import checkpoint
 from qgait.models.registry import BACKBONES, build
 
-COMMAND = "from qgait.cli import main; main()"
+COMMAND = "import sys; from qgait.cli import run; sys.exit(run())"
 CLONE = Path(__file__).resolve().parents[1]
 DIGESTS = "digests.json"
 TARGETS = ("host", "arm", "arm64-v8", "cortex-m55", "ethos-u55-128")

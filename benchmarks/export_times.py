@@ -27,7 +27,7 @@ from qgait.models.hstl import REGIONS
 from qgait.models.registry import build
 from qgait.targets.processors import find
 
-COMMAND = "from qgait.cli import main; main()"
+COMMAND = "import sys; from qgait.cli import run; sys.exit(run())"
 NETWORKS: dict[str, dict[str, Any]] = {
     "deepgaitv2-3d": {"name": "deepgaitv2", "mode": "3d"},
     "deepgaitv2-p3d": {"name": "deepgaitv2", "mode": "p3d"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class _Zeros:
     """What ``fold`` asks of a simulated network, without values."""
 
     recipe = "w8a8"
+    provenance: ClassVar[dict[str, str]] = {}
 
     def __init__(self, model: str, layers: list[Layer]) -> None:
         self.model, self.layers, self.shapes = model, layers, shapes(layers, FRAME_SHAPE)

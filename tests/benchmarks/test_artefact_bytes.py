@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 from types import ModuleType
 
+import benchmark_scripts
 import pytest
 from compiled_bundles import bundle
 
 from qgait.errors import ParityError
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    spec = importlib.util.spec_from_file_location("artefact_bytes", FOLDER / "artefact_bytes.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return benchmark_scripts.script("artefact_bytes")
 
 
 def test_a_flipped_bit_is_seen_in_its_member(script: ModuleType, tmp_path: Path) -> None:

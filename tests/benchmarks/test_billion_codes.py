@@ -5,33 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from benchmark_scripts import script
 
 from qgait.export.graph import Graph
 from qgait.export.operators import Conv2d
 from qgait.models.registry import BACKBONES
 from qgait.runtime.reference import Reference
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 PLAIN = 22  # the number of a network that is small and quick to compile, a GaitSimple
 RINGS = 27  # a GaitPart, which keeps rings
 FIRST = ["--first", str(PLAIN)]
 
 
 @pytest.fixture(scope="module")
-def billion() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import billion_codes
-
-        yield billion_codes
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def billion() -> ModuleType:
+    return script("billion_codes")
 
 
 @pytest.fixture

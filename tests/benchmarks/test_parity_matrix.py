@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from benchmark_scripts import script
 from float_models import small_model
 
 from qgait.models import checkpoint
@@ -16,17 +16,12 @@ from qgait.runtime.reference import Reference
 from qgait.targets.processors import all_targets
 from qgait.verification.by_name import one_of_each_kind
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "parity_matrix.py"
 LITTLE = ["--runtime", "reference", "--bits", "w4a4", "--sequences", "3", "--frames", "3"]
 
 
 @pytest.fixture(scope="module")
 def matrix() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parity_matrix", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("parity_matrix")
 
 
 def test_equal_codes_of_a_checkpoint(matrix: ModuleType, tmp_path: Path) -> None:

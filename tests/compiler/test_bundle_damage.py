@@ -76,7 +76,7 @@ def test_a_missing_file_is_named(file: str, tmp_path: Path) -> None:
         ("{", "was changed: its text is not JSON"),
         ("[]", "is not a bundle"),
         ('{"format": "other"}', "is not a bundle"),
-        ('{"format": "qgait-bundle", "version": 1}', "format version 1, and this qgait reads 3"),
+        ('{"format": "qgait-bundle", "version": 1}', "format version 1, and this qgait reads 4"),
     ],
 )
 def test_other_manifests_are_refused(text: str, sentence: str, tmp_path: Path) -> None:

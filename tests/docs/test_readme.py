@@ -35,7 +35,7 @@ def test_every_command_works_as_written(tmp_path: Path, monkeypatch: pytest.Monk
     checkpoint.save(backbone("gaitset"), tmp_path / "float.pt")
     assert run(["data", "synth", "walks", "--subjects", "2", "--frames", "12"]) == 0
     typed = commands()
-    assert len(typed) == 9
+    assert len(typed) == 10
     for line in typed:
         words = shlex.split(line)
         assert words[0] == "qgait"

@@ -119,6 +119,6 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 def test_the_command_ends_with_2_and_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(saved(STRUCTURES["a negative variance"][0](dict(STATE))))
     options = ["--checkpoint", tmp_path / "model.pt", "--data", tmp_path, "--out", tmp_path / "out.safetensors"]
-    command = [sys.executable, "-c", "from qgait.cli import main; main()", "calibrate", *options]
+    command = [sys.executable, "-c", "from qgait.__main__ import main; main()", "calibrate", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "has negative variances" in done.stderr and "Traceback" not in done.stderr

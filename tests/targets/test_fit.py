@@ -58,4 +58,4 @@ def test_a_network_that_does_not_fit_is_refused_with_the_sums(tmp_path: Path) ->
 def test_the_sum_of_the_flash_is_that_of_the_linked_program() -> None:
     made = bundle("tiny", "cortex-m33")
     program, flash = made.size("gait-run.elf"), made.manifest["memory"]["flash_bytes"]
-    assert flash < program < flash + 16_384, "the program adds its own few functions"
+    assert flash < program < flash + 65_536, "the program adds its own functions, most of them for signatures"
