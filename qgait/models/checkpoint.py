@@ -97,7 +97,8 @@ def _weights(path: Path, content: object) -> tuple[State, list[str]]:
     """(state dict without ``module.``, names of the training state beside it)."""
     fix = "save model.state_dict(), alone or under the key 'model'."
     if not isinstance(content, Mapping) or not content:
-        what = "nothing" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        is_empty = content is None or isinstance(content, Mapping)
+        what = "nothing" if is_empty else f"a {type(content).__name__}"
         raise QgaitError(f"{path} holds {what}, no state dict.", "save model.state_dict().")
     dropped: list[str] = []
     state: Mapping[object, object] = content

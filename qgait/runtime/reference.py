@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qgait.export.graph import Graph
 from qgait.export.operators import Op
 from qgait.export.timing import repeated
+from qgait.runtime.clips import require_clip
 from qgait.runtime.dequantizer import Dequantizer
 from qgait.runtime.reference_operators import NUMPY, Codes
 
@@ -36,7 +37,12 @@ def execute(graph: Graph, op: Op, inputs: list[Codes]) -> Codes:
 
 
 def whole_clip(graph: Graph, clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The frames that are computed: ``clip``, repeated end to end when it is shorter than the graph needs."""
+    """The frames that are computed: ``clip``, repeated end to end when it is shorter than the graph needs.
+
+    QgaitError when it is no clip of the graph's size.
+    """
+    height, width, _ = graph.tensors[graph.input].shape
+    require_clip(clip, height, width)
     return np.tile(clip, (repeated(len(clip), graph.min_frames) // len(clip), 1, 1))
 
 

@@ -18,6 +18,7 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.files import work_folder
 from qgait.progress import Progress, untold
+from qgait.runtime.clips import require_clip
 from qgait.runtime.dequantizer import Dequantizer
 from qgait.verification.parity import Clip, Codes
 
@@ -113,6 +114,8 @@ class _Simulation:
         self.network = model_file.load(path)
 
     def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
+        for clip in clips:
+            require_clip(clip, *self.network.frame_size)
         return [self.network.embed(clip) for clip in clips]
 
 

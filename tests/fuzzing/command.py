@@ -5,6 +5,7 @@ The process is a fork of one that has imported everything, so that a case takes 
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import resource
@@ -80,6 +81,7 @@ def _become(words: list[str], folder: Path, write: int) -> None:
     """The child: never returns."""
     code = 70
     try:
+        faulthandler.disable()  # what a crash says is its signal
         os.setsid()
         os.chdir(folder)
         null = os.open(os.devnull, os.O_RDWR)
