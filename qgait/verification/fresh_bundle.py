@@ -26,6 +26,7 @@ from qgait.compiler.npu_bundle import calls, write_assembled
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress, untold
+from qgait.reading import MIB, read_bytes
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_manifest import MANIFEST
 from qgait.targets.accelerators import find_npu
@@ -163,7 +164,8 @@ def _plan(bundle: Bundle, graph: Graph, progress: Progress, vela_config: Path | 
     asked, accelerator = npu["options"], find_npu(npu["accelerator"])
     if accelerator is None:
         raise QgaitError(f"There is no NPU called {npu['accelerator']}.", "compile the bundle again.")
-    digest = None if vela_config is None else hashlib.sha256(vela_config.read_bytes()).hexdigest()
+    given = None if vela_config is None else read_bytes(vela_config, MIB, "give the vela.ini of the bundle.")
+    digest = None if given is None else hashlib.sha256(given).hexdigest()
     if asked["vela_config"] != digest:
         wanted = "without a vela.ini of its own" if asked["vela_config"] is None else "with a vela.ini of its own"
         raise QgaitError(

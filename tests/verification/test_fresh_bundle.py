@@ -127,6 +127,21 @@ def test_other_tools_give_other_bytes_and_are_refused_by_name(copy: Path, tmp_pa
         rebuild(Bundle.open(copy), graph(), tmp_path / "again")
 
 
+def test_a_vela_ini_has_to_be_the_one_that_was_compiled_with(tmp_path: Path) -> None:
+    ini = tmp_path / "vela.ini"
+    ini.write_text("[System_Config.Board]\n")
+    asked: dict[str, Any] = {"sram_bytes": None, "host_fallback": True, "vela_config": None}
+    npu = {"accelerator": "ethos-u55-128", "system_config": "Board", "memory_mode": "Sram_Only", "options": asked}
+    made = Bundle(whole().path, {**whole().manifest, "npu": npu})
+    with pytest.raises(QgaitError, match=r"was compiled without a vela\.ini of its own"):
+        rebuild(made, graph(), tmp_path / "again", vela_config=ini)
+    asked["vela_config"] = "0" * 64
+    for given in (None, ini):
+        with pytest.raises(QgaitError, match=r"was compiled with a vela\.ini of its own") as caught:
+            rebuild(made, graph(), tmp_path / "again", vela_config=given)
+        assert "give that file" in caught.value.fix
+
+
 def test_a_target_that_is_not_what_it_is_called_is_refused(tmp_path: Path) -> None:
     shutil.copytree(whole("arm").path, tmp_path / "copy")
     target = read_manifest(tmp_path / "copy")["target"]
