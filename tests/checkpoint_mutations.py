@@ -136,7 +136,7 @@ STRUCTURES: dict[str, tuple[Spoil, str]] = {
     "a text inside": (lambda state: {**state, "name": "gaitbase"}, "'name' is no tensor"),
     "a list": (lambda state: list(state.values()), "holds a list, no state dict"),
     "a tensor": (lambda state: torch.zeros(3), "holds a Tensor, no state dict"),
-    "nothing": (lambda state: None, "holds a NoneType, no state dict"),
+    "nothing": (lambda state: None, "holds nothing, no state dict"),
     "an empty state": (lambda state: {"model": {}}, "holds no tensors"),
     "itself": (_cyclic, "'again' is no tensor"),
     "lists in lists": (lambda state: {**state, "deep": _deep(60)}, "nested more than 50 deep"),
