@@ -38,6 +38,8 @@ def load_arrays(path: Path | str) -> NDArray[Any]:
 
 def _array(root: Any) -> NDArray[Any]:
     if not isinstance(root, Call):
+        if root is None:
+            raise MalformedError("it holds nothing")
         kind = root.kind if isinstance(root, Container) else type(root).__name__.lstrip("_")
         raise MalformedError(f"it holds a value of type {kind}")
     if root.kind == "reconstruct":

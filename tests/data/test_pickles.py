@@ -86,7 +86,7 @@ def test_files_of_python_2(tmp_path: Path) -> None:
         ({"a": np.zeros(3)}, "dict"),
         ((np.zeros(3), np.zeros(4)), "tuple"),
         (set(), "set"),
-        (None, "NoneType"),
+        (None, "it holds nothing"),
         ("text", "str"),
         (np.float32(1), "numpy._core.multiarray.scalar"),
     ],
