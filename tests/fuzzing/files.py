@@ -93,13 +93,13 @@ def settings(material: Material, seed: int) -> Case:
     """A damaged configuration."""
     text = next(mutated_texts([material.settings.read_text()], seed, 1))
     words = ("train", "--config", "bad.yaml", "--data", "nowhere", "--out", OUT)
-    return Case(words, "bad.yaml", text.encode(errors="surrogateescape"))
+    return Case(words, "bad.yaml", text.encode(errors="surrogatepass"))
 
 
 def setting(material: Material, seed: int) -> Case:
     """One setting from the command line."""
     good = ["losses.triplet.margin=0.3", "batch.people=4", "model.channels=[8, 12]", "optimizer={kind: adam}"]
-    text = next(mutated_texts(good, seed, 1)).replace("\0", "")
+    text = next(mutated_texts(good, seed, 1)).replace("\0", "").encode(errors="replace").decode()
     return Case(("train", "--set", text, "--data", "nowhere", "--out", OUT), "unused", b"")
 
 
