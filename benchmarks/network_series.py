@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from qgait.models.backbone import Backbone, describe
 from qgait.quantizers.grid import FirstLast, Recipe
 from qgait.quantizers.network_file import load
 from qgait.quantizers.simulated import SimulatedNetwork
-from qgait.reading import read_bytes
+from qgait.reading import file_sha256
 
 BITS = ("w8a8", "w4a4", "w3a3", "w2a2")
 LARGEST_FILE = 1 << 32  # bytes
@@ -98,4 +97,4 @@ class NetworkSeries:
 
 def digest(file: Path) -> str:
     """The sha256 of a file."""
-    return hashlib.sha256(read_bytes(file, LARGEST_FILE, "name a file with a network.")).hexdigest()
+    return file_sha256(file, LARGEST_FILE, "name a file with a network.")

@@ -84,11 +84,8 @@ def read_text(path: Path, limit: int, fix: str) -> str:
 
 def file_sha256(path: Path, limit: int, fix: str) -> str:
     """Hexadecimal sha256 of a regular file of at most ``limit`` bytes; QgaitError with ``fix``."""
-    digest = hashlib.sha256()
     with open_regular(path, limit, fix) as file:
-        while block := file.read(MIB):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def size(count: int) -> str:

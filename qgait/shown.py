@@ -26,10 +26,14 @@ def shown(value: object) -> str:
     return text if len(text) < LONGEST else f"{text[:LONGEST]}..."
 
 
+def legible(text: str) -> str:
+    """``text`` on one line; what cannot be printed is a question mark."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def short(text: str, longest: int = LONGEST) -> str:
     """``text`` for a sentence: printable, on one line, its middle left out where it is longer than ``longest``."""
-    ends = text if len(text) <= 2 * longest else text[:longest] + text[-longest:]
-    plain = "".join(letter if letter.isprintable() else "?" for letter in ends)
+    plain = legible(text if len(text) <= 2 * longest else text[:longest] + text[-longest:])
     half = (longest - 3) // 2
     return plain if len(plain) <= longest else f"{plain[:half]}...{plain[-half:]}"
 

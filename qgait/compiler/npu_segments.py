@@ -14,11 +14,16 @@ from qgait.compiler.npu.plan import NpuPlan
 from qgait.export.graph import Graph
 from qgait.export.schedule import output_tensor
 from qgait.export.segments import Segment
+from qgait.reading import MIB, file_sha256
 from qgait.runtime.bundle import Bundle
-from qgait.runtime.bundle_manifest import file_sha256
 from qgait.runtime.ethosu.segment import CompiledSegment, Figures, LayerFigures, Port
 
 FORMS = ("tosa", "tflite", "commands", "weights")
+
+
+def vela_digest(config: Path) -> str:
+    """What the manifest tells of a vela.ini of one's own, its sha256; QgaitError when it cannot be read."""
+    return file_sha256(config, MIB, "give the vela.ini of the board.")
 
 
 def write_segments(plan: NpuPlan, folder: Path) -> dict[str, Any]:
@@ -38,7 +43,7 @@ def write_segments(plan: NpuPlan, folder: Path) -> dict[str, Any]:
         "options": {
             "sram_bytes": plan.sram,
             "host_fallback": plan.host_fallback,
-            "vela_config": None if plan.config is None else file_sha256(plan.config),
+            "vela_config": None if plan.config is None else vela_digest(plan.config),
         },
         "segments": [_facts(plan.graph, segment, plan.compiled[segment.name]) for segment in plan.partition.segments],
         "host": [

@@ -44,7 +44,8 @@ def save(network: SimulatedNetwork, path: Path) -> None:
     plain = {name: value.detach().float().contiguous().cpu() for name, value in tensors.items()}
     stored = {name: StoredTensor("F32", tuple(value.shape), value.numpy().tobytes()) for name, value in plain.items()}
     text = json.dumps(describe(network))
-    network_of(text, stored, f"The {network.model} cannot be written as a model")
+    subject = f"The {network.model} cannot be written as a model"
+    network_of(parse_json(text, subject, AGAIN), stored, subject)
     replace_file(path, ordered(serialize(plain, {DESCRIPTION: text, DIGEST: digest_of(text, stored)})))
 
 
@@ -53,7 +54,8 @@ def load(path: Path) -> SimulatedNetwork:
     content = read_bytes(path, LIMIT, GIVE)
     text, recorded, stored = opened(content, str(path))
     subject = f"{path} is damaged"
-    version = _format(text, subject)
+    plain = parse_json(text, subject, AGAIN)
+    version = _format(plain, subject)
     if version > FORMAT:
         raise QgaitError(f"{path} has model format {version}, this qgait reads {FORMAT}.", "update qgait.")
     if version < FORMAT:
@@ -63,25 +65,12 @@ def load(path: Path) -> SimulatedNetwork:
         )
     if recorded != digest_of(text, stored):
         raise QgaitError(f"{path} was altered after it was written: its content does not match its digest.", AGAIN)
-    network = network_of(text, stored, subject)
+    network = network_of(plain, stored, subject)
     network.provenance["model"] = provenance.of_content(content)
     return network
 
 
-def digest(source: Path | bytes) -> str:
-    """Sha256, in hexadecimal, of what a model file, or the content of one, holds: tensors and JSON.
-
-    It is computed, not looked up; QgaitError when ``source`` is no model file.
-    """
-    if isinstance(source, bytes):
-        text, _, stored = opened(source, "The model")
-    else:
-        text, _, stored = opened(read_bytes(source, LIMIT, GIVE), str(source))
-    return digest_of(text, stored)
-
-
-def _format(text: str, subject: str) -> int:
-    plain = parse_json(text, subject, AGAIN)
+def _format(plain: object, subject: str) -> int:
     version = plain.get("format") if isinstance(plain, dict) else None
     if type(version) is not int or version < 1:
         raise QgaitError(f"{subject}: its JSON does not tell its format.", AGAIN)

@@ -9,6 +9,7 @@ from qgait.models import checkpoint
 from qgait.models.backbone import Backbone
 from qgait.quantizers import model_file
 from qgait.quantizers.simulated import SimulatedNetwork
+from qgait.quantizers.stored_tensors import DESCRIPTION
 
 
 def load(path: Path, model: str | None = None) -> Backbone | SimulatedNetwork:
@@ -29,6 +30,6 @@ def is_quantized(path: Path) -> bool:
         return False
     try:
         with safe_open(str(path), "pt") as file:
-            return "qgait" in (file.metadata() or {})
+            return DESCRIPTION in (file.metadata() or {})
     except (SafetensorError, OSError, ValueError):
         return False  # reading it says what is wrong

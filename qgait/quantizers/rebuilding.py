@@ -17,15 +17,18 @@ from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.step_owners import StepOwners
 from qgait.quantizers.stored_tensors import Stored
 from qgait.shown import short
-from qgait.structured import check, parse_json
+from qgait.structured import check
 
 AGAIN = "write it again with `qgait calibrate` or `qgait train`."
 FINITE = "calibrate from a checkpoint with finite, smaller weights."
 
 
-def network_of(text: str, stored: Stored, subject: str) -> SimulatedNetwork:
-    """The network in eval mode; QgaitError that begins with ``subject`` where JSON or tensors are not those of one."""
-    description = check(parse_json(text, subject, AGAIN), Description, subject, AGAIN)
+def network_of(plain: object, stored: Stored, subject: str) -> SimulatedNetwork:
+    """The network in eval mode; QgaitError that begins with ``subject`` where JSON or tensors are not those of one.
+
+    ``plain`` is what the JSON says, as `qgait.structured.parse_json` reads it.
+    """
+    description = check(plain, Description, subject, AGAIN)
     tensors = _Tensors(stored, subject)
     biases: dict[str, torch.Tensor] = {}
     steps: dict[str, torch.Tensor] = {}

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qgait.errors import QgaitError
-from qgait.reading import open_regular, read_text
+from qgait.reading import file_sha256, open_regular, read_text
 from qgait.runtime.manifest_checks import contradiction
 from qgait.runtime.manifest_schema import FORMAT, VERSION, Manifest
 from qgait.shown import short
@@ -23,21 +23,15 @@ LIMIT = 16 << 20  # bytes of a manifest
 AGAIN = "compile it again (qgait compile)."
 
 
-def file_sha256(file: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def sign(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Writes manifest.json with the sha256 and size of every other file in ``folder`` and of the manifest itself."""
     files = sorted(
         file for file in folder.rglob("*") if file.is_file() and file not in (folder / MANIFEST, folder / SIGNATURE)
     )
-    listed = {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
-        for file in files
-    }
+    listed = {}
+    for file in files:
+        digest = file_sha256(file, sys.maxsize, AGAIN)
+        listed[file.relative_to(folder).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
     signed = {**manifest, "files": listed}
     signed["checksum"] = checksum(signed)
     (folder / MANIFEST).write_text(_text(signed))

@@ -8,10 +8,11 @@ from typing import Any
 
 from qgait.errors import ParityError
 from qgait.reading import open_regular, read_bytes
+from qgait.shown import legible
 from qgait.signing.contents import FIX, LIMIT, kind_of, names, sha256, signature_of
 from qgait.signing.keys import fingerprint, read_public
 from qgait.signing.signed_text import LIMIT as SIGNATURE_LIMIT
-from qgait.signing.signed_text import SignedText, parse, read_head, shown
+from qgait.signing.signed_text import SignedText, parse, read_head
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,13 @@ def _compare(path: Path, signed: dict[str, str]) -> None:
     """ParityError that names the first file which is not what ``signed`` says."""
     found = names(path)
     if kind_of(path) == "file" and path.name not in signed:
-        raise ParityError(f"{signature_of(path)} is that of {', '.join(signed)}, and not of {shown(path.name)}.")
+        raise ParityError(f"{signature_of(path)} is that of {', '.join(signed)}, and not of {legible(path.name)}.")
     for name in sorted(signed):
         if name not in found:
             raise ParityError(f"{path} has lost its file {name} since it was signed.")
     for name in sorted(found):
         if name not in signed:
-            raise ParityError(f"{shown(name)} was added to {path} since it was signed.")
+            raise ParityError(f"{legible(name)} was added to {path} since it was signed.")
         if sha256(found[name]) != signed[name]:
             what = path if kind_of(path) == "file" else f"{name} in {path}"
             raise ParityError(f"{what} was changed since it was signed.")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qgait.errors import ParityError
 from qgait.reading import file_sha256
-from qgait.signing.signed_text import Kind, shown
+from qgait.shown import legible
+from qgait.signing.signed_text import Kind
 
 SIGNATURE = "signature"  # the file in a bundle; beside any other file FILE it is FILE.sig
 LIMIT = 16 << 30
@@ -43,7 +44,7 @@ def names(path: Path) -> dict[str, Path]:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
                 elif not entry.is_file(follow_symlinks=False):
-                    raise ParityError(f"{shown(name)} in {path} is a link or a device, which no signature covers.")
+                    raise ParityError(f"{legible(name)} in {path} is a link or a device, which no signature covers.")
                 elif name != SIGNATURE:
                     found[name] = Path(entry.path)
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qgait.errors import QgaitError
 from qgait.reading import read_bytes
-from qgait.signing.signed_text import shown
+from qgait.shown import legible
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -93,7 +93,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
     except FileExistsError:
         raise QgaitError(f"{path} exists, and a key is never replaced.", "choose another name.") from None
     except ValueError:
-        raise QgaitError(f"{shown(str(path))} cannot be written: it has a NUL.", "choose another name.") from None
+        raise QgaitError(f"{legible(str(path))} cannot be written: it has a NUL.", "choose another name.") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise QgaitError(f"{path} cannot be written: {reason}.", "choose a folder that you may write.") from None

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qgait.errors import QgaitError
+from qgait.shown import legible
 
 Kind = Literal["bundle", "file"]
 LIMIT = 1 << 16  # bytes; gait-run reads as much
@@ -40,7 +41,8 @@ def text_of(kind: Kind, key: str, files: dict[str, str]) -> bytes:
     """What is signed. QgaitError for a name that would not be one line of sha256sum, or far too many of them."""
     for name in files:
         if not name.isprintable() or "\\" in name:
-            raise QgaitError(f"The name {shown(name)} cannot be signed.", "take one without control characters or \\.")
+            problem = f"The name {legible(name)} cannot be signed."
+            raise QgaitError(problem, "take one without control characters or \\.")
     lines = [f"# qgait signature 1: {kind}", f"# key sha256:{key}"]
     lines += [f"{files[name]}  {name}" for name in sorted(files)]
     text = "".join(f"{line}\n" for line in lines).encode()
@@ -78,8 +80,3 @@ def parse(content: bytes) -> SignedText | None:
         return None
     kind: Kind = "bundle" if head[1] == b"bundle" else "file"
     return SignedText(kind, head[2].decode(), files, content[:at], signature)
-
-
-def shown(name: str) -> str:
-    """A name for a sentence: what cannot be printed is a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)

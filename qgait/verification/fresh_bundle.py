@@ -6,7 +6,6 @@ and every number of the manifest is compared, whether data reach it or not.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterator
@@ -23,10 +22,10 @@ from qgait.compiler.npu.ethosu.vela import VelaOptions
 from qgait.compiler.npu.plan import NpuPlan
 from qgait.compiler.npu.plan import plan as plan_npu
 from qgait.compiler.npu_bundle import calls, write_assembled
+from qgait.compiler.npu_segments import vela_digest
 from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.progress import Progress, untold
-from qgait.reading import MIB, read_bytes
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_manifest import MANIFEST
 from qgait.targets.accelerators import find_npu
@@ -164,8 +163,7 @@ def _plan(bundle: Bundle, graph: Graph, progress: Progress, vela_config: Path | 
     asked, accelerator = npu["options"], find_npu(npu["accelerator"])
     if accelerator is None:
         raise QgaitError(f"There is no NPU called {npu['accelerator']}.", "compile the bundle again.")
-    given = None if vela_config is None else read_bytes(vela_config, MIB, "give the vela.ini of the bundle.")
-    digest = None if given is None else hashlib.sha256(given).hexdigest()
+    digest = None if vela_config is None else vela_digest(vela_config)
     if asked["vela_config"] != digest:
         wanted = "without a vela.ini of its own" if asked["vela_config"] is None else "with a vela.ini of its own"
         raise QgaitError(
