@@ -18,5 +18,10 @@ class QgaitError(Exception):
         return type(self), (self.problem, self.fix)  # so that it survives the way back from a worker process
 
 
+def os_reason(error: OSError) -> str:
+    """What the operating system says, as a clause of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
 class ParityError(Exception):
     """A check failed: levels or runtimes of one model differ, or a signature. The command line exits with 1."""

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from qgait.errors import QgaitError
+from qgait.errors import QgaitError, os_reason
 
 MIB = 1 << 20
 KINDS = {
@@ -22,7 +22,7 @@ KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a folder",
 }
-REASONS = {
+_REASONS = {
     errno.ENOENT: "there is no such file",
     errno.ENOTDIR: "a part of its path is a file, not a folder",
     errno.EACCES: "it may not be read",
@@ -33,14 +33,18 @@ REASONS = {
 }
 
 
+def why_not(error: OSError) -> str:
+    """Why something could not be opened, in a clause."""
+    return _REASONS.get(error.errno or 0) or os_reason(error)
+
+
 def open_regular(path: Path, limit: int, fix: str) -> BinaryIO:
     """``path`` open for reading; QgaitError with ``fix`` unless it is a regular file of at most ``limit`` bytes."""
     try:
         # without O_NONBLOCK a named pipe that nobody writes to would block here already
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        reason = REASONS.get(error.errno or 0, (error.strerror or str(error)).lower())
-        raise QgaitError(f"{path} cannot be read: {reason}.", fix) from None
+        raise QgaitError(f"{path} cannot be read: {why_not(error)}.", fix) from None
     except ValueError:
         raise QgaitError(f"{str(path)!r} cannot be read: no file has a NUL in its name.", fix) from None
     try:
@@ -68,7 +72,7 @@ def read_bytes(path: Path, limit: int, fix: str) -> bytes:
             if len(content) > there:
                 content += file.read(limit + 1 - len(content))
         except OSError as error:
-            raise QgaitError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.", fix) from None
+            raise QgaitError(f"{path} cannot be read: {os_reason(error)}.", fix) from None
     if len(content) > limit:
         raise QgaitError(f"{path} grew beyond {size(limit)} while it was read.", fix)
     return content

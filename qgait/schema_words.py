@@ -7,13 +7,8 @@ from typing import Any
 
 from msgspec import inspect as types
 
-_NAMES = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "null": "null",
-}
+from qgait.shown import TYPES
+
 _SEVERAL = {"a whole number": "whole numbers", "a number": "numbers", "text": "texts"}
 
 
@@ -30,11 +25,11 @@ def _said(kind: types.Type) -> str:
         case types.Metadata():
             return (kind.extra_json_schema or {}).get("description") or _said(kind.type)
         case types.IntType() | types.FloatType():
-            return _NAMES["int" if isinstance(kind, types.IntType) else "float"] + _bounds(kind)
+            return TYPES["int" if isinstance(kind, types.IntType) else "float"] + _bounds(kind)
         case types.StrType():
             return "text"
         case types.BoolType():
-            return _NAMES["bool"]
+            return TYPES["bool"]
         case types.NoneType():
             return "null"
         case types.LiteralType():

@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Sequence
 
 LONGEST = 60
+TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "null": "null"}
 _BITS = 160  # of a whole number; Python refuses to write down one of thousands of digits
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from qgait.errors import QgaitError
+from qgait.errors import QgaitError, os_reason
 
 BROKEN_PIPE = 141  # what a shell tells of a program that SIGPIPE ended
 
@@ -27,8 +27,9 @@ class _Output(io.FileIO):
             raise OutputLostError from None
         except OSError as error:
             _discard(self.fileno())
-            reason = (error.strerror or str(error)).lower()
-            raise QgaitError(f"Standard output cannot be written: {reason}.", "send it somewhere else.") from None
+            raise QgaitError(
+                f"Standard output cannot be written: {os_reason(error)}.", "send it somewhere else."
+            ) from None
 
 
 class _Remarks(io.FileIO):

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from qgait.errors import QgaitError
-from qgait.shown import short
+from qgait.shown import TYPES, short
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20  # of a whole number
@@ -27,6 +27,7 @@ Word = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f
 Text = Annotated[str, Meta(max_length=2000, pattern=r"\A[^\x00]*\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Size = Annotated[int, Meta(ge=1, le=2**16)]
+Code = Annotated[int, Meta(ge=-128, le=127)]  # an int8
 Notes = Annotated[dict[Word, Text], Meta(max_length=1000)]  # what is told for people
 
 T = TypeVar("T")
@@ -130,12 +131,7 @@ def _finite(text: str) -> float:
     return value
 
 
-_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "null": "null",
+_WORDS = TYPES | {
     "array": "a list",
     "object": "an object",
     "NoneType": "null",  # tags of unions are complained of in Python's words

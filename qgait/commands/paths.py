@@ -11,7 +11,7 @@ import click
 from qgait.commands.output import STANDARD_OUTPUT, console
 from qgait.errors import QgaitError
 from qgait.files import check_file, check_folder, check_new_folder, check_utf_8
-from qgait.reading import KINDS, REASONS
+from qgait.reading import KINDS, why_not
 
 MISSING = (FileNotFoundError, NotADirectoryError)  # whoever opens it has a better sentence
 
@@ -33,8 +33,7 @@ class InputPath(click.ParamType[Path]):
         except ValueError:
             raise QgaitError(f"{str(path)!a} cannot be read: no file has a NUL in its name.", "check it.") from None
         except OSError as error:
-            reason = REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
-            raise QgaitError(f"{path} cannot be read: {reason}.", "check the path.") from None
+            raise QgaitError(f"{path} cannot be read: {why_not(error)}.", "check the path.") from None
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
             raise QgaitError(f"{path} cannot be read: it is {KINDS.get(kind, 'no file')}.", "name a file or a folder.")
         return path

@@ -12,10 +12,8 @@ from qgait.errors import QgaitError
 from qgait.export.graph import Graph
 from qgait.export.operator_checks import operator_offences
 from qgait.export.operators import Tensor
+from qgait.network_limits import LARGEST, LONGEST
 from qgait.shown import listed, short
-
-LARGEST = 2**26  # codes of one tensor
-LONGEST = 2**10  # frames that the shortest clip is repeated to
 
 
 def check_graph(graph: Graph) -> None:

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from qgait.errors import QgaitError
+from qgait.errors import QgaitError, os_reason
 from qgait.files.space import free_space, require_space
 from qgait.files.temporary import new_file
 
@@ -110,7 +110,7 @@ def _facts(path: Path, named: Path) -> os.stat_result | None:
 
 
 def _unusable(named: Path, error: OSError) -> QgaitError:
-    reason = _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    reason = _REASONS.get(error.errno or 0) or os_reason(error)
     return QgaitError(f"{named} cannot be written: {reason}.", OTHER)
 
 

@@ -28,10 +28,11 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = free_space(at)
     if free is not None and free < needed:
         raise QgaitError(
-            f"{what} needs about {_mib(needed)} MiB, and {at} has {free // MIB} MiB free.",
+            f"{what} needs about {mib(needed)} MiB, and {at} has {free // MIB} MiB free.",
             "free some space or write somewhere else.",
         )
 
 
-def _mib(count: int) -> int:
+def mib(count: int) -> int:
+    """Bytes in MiB, rounded up."""
     return -(-count // MIB)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qgait.errors import QgaitError
-from qgait.files.space import MIB, NEARLY_FULL, free_space
+from qgait.errors import QgaitError, os_reason
+from qgait.files.space import MIB, NEARLY_FULL, free_space, mib
 from qgait.files.temporary import clear_abandoned, new_folder, remove
 
 NAME = "qgait"
@@ -27,8 +27,9 @@ def work_folder(needed: int = LEAST) -> Iterator[Path]:
     try:
         folder, descriptor = new_folder(top / NAME)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise QgaitError(f"The folder for temporary files, {top} (TMPDIR), cannot be used: {reason}.", FIX) from None
+        raise QgaitError(
+            f"The folder for temporary files, {top} (TMPDIR), cannot be used: {os_reason(error)}.", FIX
+        ) from None
     work = folder / "work"  # not the locked one: a bundle that is written here locks the folder around it
     try:
         work.mkdir()
@@ -63,5 +64,5 @@ def _ours(error: OSError, folder: Path) -> bool:
 
 
 def _full(top: Path, needed: int, free: int | None) -> QgaitError:
-    there = "" if free is None else f": {free // MIB} MiB are free, and about {-(-needed // MIB)} MiB are needed"
+    there = "" if free is None else f": {free // MIB} MiB are free, and about {mib(needed)} MiB are needed"
     return QgaitError(f"The folder for temporary files, {top} (TMPDIR), is full{there}.", FIX)

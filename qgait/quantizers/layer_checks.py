@@ -9,12 +9,11 @@ from torch import nn
 
 from qgait.models.layers import INPUT, Layer, shape_of
 from qgait.models.series import WINDOWS, min_frames
+from qgait.network_limits import LARGEST, LONGEST
 from qgait.quantizers.step_owners import StepOwners, has_table
 
 PAIRS = ("add", "multiply")
 MAPS = ("conv", "max_pool", "row_slice", "strip_pool", "gem_pool")
-LARGEST = 2**26  # codes of one tensor
-LONGEST = 2**10  # frames that the shortest clip is repeated to
 
 Shapes = Mapping[str, tuple[int, ...]]
 

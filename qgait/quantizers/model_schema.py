@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, to_builtins
 from qgait.models.layers import Layer
 from qgait.quantizers.grid import MAX_BITS, MIN_BITS, FirstLast
 from qgait.quantizers.simulated import SimulatedNetwork
-from qgait.structured import Notes, Size, Text, Word
+from qgait.structured import Code, Notes, Size, Text, Word
 
 FORMAT = 3  # 1 had no fields of layers over time, of rows and of gates, 2 no digest
 
@@ -23,7 +23,6 @@ Row = Annotated[int, Meta(ge=0, le=2**16)]
 Sizes = Annotated[tuple[Size, ...], Meta(min_length=1, max_length=2**10)]
 Power = Annotated[float, Meta(ge=0.01, le=1000)]
 Bits = Annotated[int, Meta(ge=MIN_BITS, le=MAX_BITS)]
-Code = Annotated[int, Meta(ge=-128, le=127)]
 Activation = Literal["none", "relu", "leaky_relu", "sigmoid"]
 
 

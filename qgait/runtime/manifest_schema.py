@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from qgait.runtime.ethosu.segment import Figures
-from qgait.structured import Count, Notes, Size, Text, Word, closed
+from qgait.structured import Code, Count, Notes, Size, Text, Word, closed
 from qgait.targets.processors import Target
 
 FORMAT, VERSION = "qgait-bundle", 4  # the library of 3 did not say what it was built with
 
 Names = Annotated[tuple[Word, ...], Meta(max_length=2**13)]
 Frames = Annotated[int, Meta(ge=1, le=2**20)]
-Code = Annotated[int, Meta(ge=-128, le=127)]
 Scale = Annotated[float, Meta(gt=0, lt=2**128)]  # of float32
 Sum = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Argument = Annotated[str, Meta(max_length=60, pattern=r"\A[A-Za-z0-9.-]+\Z")]

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qgait.errors import QgaitError
+from qgait.errors import QgaitError, os_reason
 from qgait.reading import read_bytes
 from qgait.shown import legible
 
@@ -95,8 +95,9 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
     except ValueError:
         raise QgaitError(f"{legible(str(path))} cannot be written: it has a NUL.", "choose another name.") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise QgaitError(f"{path} cannot be written: {reason}.", "choose a folder that you may write.") from None
+        raise QgaitError(
+            f"{path} cannot be written: {os_reason(error)}.", "choose a folder that you may write."
+        ) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qgait.errors import ParityError, QgaitError
+from qgait.errors import ParityError, QgaitError, os_reason
 from qgait.files import replace_file
 from qgait.signing.contents import kind_of, names, sha256, signature_of
 from qgait.signing.keys import fingerprint
@@ -40,6 +40,7 @@ def sign(path: Path, key: Ed25519PrivateKey) -> Signature:
     try:
         replace_file(signature_of(path), text + signature_line(key.sign(text)))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise QgaitError(f"{signature_of(path)} cannot be written: {reason}.", "sign a copy elsewhere.") from None
+        raise QgaitError(
+            f"{signature_of(path)} cannot be written: {os_reason(error)}.", "sign a copy elsewhere."
+        ) from None
     return Signature(signature_of(path), signer, len(files))

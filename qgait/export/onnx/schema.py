@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from qgait.export.checks import LONGEST
 from qgait.export.onnx.arrays import array_types
 from qgait.export.operators import OPERATORS, Op
-from qgait.structured import Size, Text, Word, closed
+from qgait.network_limits import LONGEST
+from qgait.structured import Code, Size, Text, Word, closed
 
-Code = Annotated[int, Meta(ge=-128, le=127)]
 Number = Annotated[int, Meta(ge=0, le=2**16)]  # what does not fit, the graph's rules say
 Scale = Annotated[str, Meta(max_length=32, pattern=r"\A0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,3}\Z")]
 

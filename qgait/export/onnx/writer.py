@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
-from qgait.errors import QgaitError
+from qgait.errors import QgaitError, os_reason
 from qgait.export.checks import check_graph
 from qgait.export.graph import Graph
 from qgait.export.onnx.check import check_onnx
@@ -71,5 +71,6 @@ def put(content: bytes, path: Path) -> None:
     try:
         replace_file(path, content)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise QgaitError(f"Cannot write {path}: {reason}.", "give a path in a folder that can be written.") from error
+        raise QgaitError(
+            f"Cannot write {path}: {os_reason(error)}.", "give a path in a folder that can be written."
+        ) from error
