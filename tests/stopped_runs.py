@@ -11,23 +11,24 @@ from tiny_runs import QUANTIZED, model
 from qgait.quantizers.grid import Recipe
 from qgait.training.quantized import MODEL, train_quantized
 from qgait.training.runner import Run
+from qgait.training.settings import QuantizedSettings
 
 
 class StopError(Exception):
     pass
 
 
-def stop_after(iteration: int, name: str, folder: Path) -> None:
+def stop_after(iteration: int, name: str, folder: Path, settings: QuantizedSettings = QUANTIZED) -> None:
     """Breaks off just before an iteration after the one whose checkpoint is wanted."""
     iterate = Run._iterate
 
-    def counting(run: Run, number: int) -> object:
-        if number == iteration:
+    def counting(run: Run, position: float) -> object:
+        if position == iteration:
             raise StopError
-        return iterate(run, number)
+        return iterate(run, position)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "_iterate", counting)
         with pytest.raises(StopError):
-            train_quantized(model(name), WALKS, Recipe(4, 4), QUANTIZED, folder)
+            train_quantized(model(name), WALKS, Recipe(4, 4), settings, folder)
     assert not (folder / MODEL).exists()

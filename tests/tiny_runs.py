@@ -38,7 +38,7 @@ def stages(
     """Two stages that differ from the defaults in what is given."""
     default = Stages()
     first, second = (
-        replace(stage, iterations=length, optimizer=replace(stage.optimizer, learning_rate=rate), surrogate=kind)
+        replace(stage, iterations=length, learning_rate=rate, surrogate=kind)
         for stage, length, rate, kind in zip(
             (default.first, default.second), iterations, rates, surrogates, strict=True
         )
@@ -46,7 +46,7 @@ def stages(
     return Stages(first, second)
 
 
-QUANTIZED = QuantizedSettings(stages((3, 2)), BATCH, calibration_clips=9, save_every=1)
+QUANTIZED = QuantizedSettings(stages((3, 2)), BATCH, calibration_clips=9, validation_clips=0, save_every=1)
 
 
 def model(name: str = "gaitbase", seed: int = 0) -> Backbone:

@@ -52,11 +52,12 @@ def _check_cache(context: click.Context, option: click.Parameter, folder: str | 
 @click.option("--init", type=InputPath(), help="Start from this checkpoint.")
 @click.option("--bits", help="Train at these bits, w2a2 to w8a8, from the float checkpoint --init.")
 @click.option("--iterations", type=Whole(), help="With --bits a third of them is stage 2.")
+@click.option("--minutes", type=Positive(1e7), help="Train for so long; the schedule follows the clock.")
 @click.option("--people", type=Whole(most=100_000), help="People in a batch.")
 @click.option("--clips", type=Whole(most=100_000), help="Clips of each of them.")
 @click.option("--frames", type=Whole(most=100_000), help="Frames of a clip, always as many.")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]))
-@click.option("--learning-rate", type=Positive(1e3), help="With --bits that of stage 1; stage 2 has a tenth of it.")
+@click.option("--learning-rate", type=Positive(1e3), help="With --bits relative, of stage 1; stage 2 has a tenth.")
 @click.option("--milestones", help="Iterations at which it is divided by 10, as 10000,20000.")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16", "float16"]))
 @click.option(

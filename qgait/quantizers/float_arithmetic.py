@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -59,8 +59,18 @@ class FloatArithmetic:
         return activate(value, layer.activation)
 
 
+def embed_frames(
+    layers: list[Layer],
+    frames: Tensor,
+    chunk: int | None = None,
+    observe: Callable[[str, Tensor], None] | None = None,
+    lengths: Sequence[int] | None = None,
+) -> Tensor:
+    """Float embeddings [n, P, C] of silhouettes [n, s, H, W]; arguments are those of ``traversal.run``."""
+    return traversal.run(layers, frames, FloatArithmetic(), chunk, observe, lengths)
+
+
 def embed(layers: list[Layer], clip: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Float embedding [P, C] of one clip [s, H, W]."""
     with torch.inference_mode():
-        frames = torch.from_numpy(clip)[None]
-        return traversal.run(layers, frames, FloatArithmetic(), FRAMES_AT_ONCE)[0].numpy()
+        return embed_frames(layers, torch.from_numpy(clip)[None], FRAMES_AT_ONCE)[0].numpy()

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qgait.models.layers import LEAKY_SLOPE
+from qgait.quantizers.rounding import unclipped
 from qgait.quantizers.surrogates import Surrogate
 
 PIECE = 2**16  # elements a thread: a few float32 arrays of it fit in a second-level cache
@@ -38,9 +39,10 @@ class Rounding:
         return u.add_(0.5).floor_().clamp_(self.low, self.high)
 
     def inside(self, grad: Tensor, u: Tensor) -> Tensor:
-        """``grad`` where low <= u <= high, zero elsewhere."""
+        """``grad`` where ``u`` is not clipped, zero elsewhere."""
         tiny = torch.finfo(u.dtype).tiny  # the library's bounds are exclusive
-        bounds = np.array([self.low, self.high], torch.empty(0, dtype=u.dtype).numpy().dtype)
+        ends = unclipped(self.low, self.high, self.surrogate)
+        bounds = np.array(ends, torch.empty(0, dtype=u.dtype).numpy().dtype)
         low, high = np.nextafter(bounds, bounds.dtype.type([-np.inf, np.inf]))
         result: Tensor = torch.ops.aten.hardtanh_backward(grad, u, min(float(low), -tiny), max(float(high), tiny))
         return result

@@ -10,7 +10,7 @@ the clip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -166,15 +166,21 @@ class SimulatedNetwork(nn.Module):
         dtype: torch.dtype = torch.float32,
         chunk: int | None = None,
         lengths: Sequence[int] | None = None,
+        observe: Callable[[str, Tensor], None] | None = None,
     ) -> Tensor:
         """Silhouettes [n, s, H, W], values 0..255, to embedding integers [n, P, C] in ``dtype``.
 
         n clips of several ``lengths`` come one after the other: frames [1, sum(lengths), H, W].
 
         In bfloat16, for training alone, some integers differ from the integer graph's: see ``IntegerArithmetic``.
-        Real embeddings are ``integers * network.embedding_step()[:, None]``.
+        ``observe`` sees the integers of every layer; ``real`` makes real numbers of them.
         """
-        return traversal.run(self.layers, frames.to(dtype), IntegerArithmetic(self, dtype), chunk, lengths=lengths)
+        return traversal.run(self.layers, frames.to(dtype), IntegerArithmetic(self, dtype), chunk, observe, lengths)
+
+    def real(self, tensor: str, integers: Tensor) -> Tensor:
+        """The real numbers, float32, that integers of a layer's result stand for, with the gradient of its step."""
+        step = self.step(tensor).float()
+        return integers.float() * (step.unsqueeze(-1) if step.ndim else step)
 
     def embedding_step(self) -> Tensor:
         """The step of every part, float64 [P]."""

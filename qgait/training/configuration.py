@@ -63,7 +63,7 @@ class Data(Bounded):
 class Configuration(Bounded):
     """A run. ``arguments`` are those of the backbone's constructor; ``quantized`` counts when there are ``bits``.
 
-    What float and quantized settings both have (batch, losses, seed, ...) is the same in both, but for the precision.
+    What float and quantized settings both have (losses, seed, ...) is the same in both, but for batch and precision.
     """
 
     model: Text = "gaitset"
@@ -79,6 +79,11 @@ class Configuration(Bounded):
         super().__post_init__()
         if self.bits is not None:
             Recipe.parse(self.bits)
+
+    @property
+    def of_run(self) -> Settings | QuantizedSettings:
+        """The settings that count."""
+        return self.settings if self.bits is None else self.quantized
 
     def changed(self, changes: object, source: str) -> Configuration:
         """With ``changes``, plain data as ``plain`` gives it but for what stays; ``source`` is named in errors."""
@@ -216,7 +221,11 @@ def _path(choice: str | Path, above: tuple[Path, ...]) -> Path:
 def _quantized_fields() -> tuple[dict[str, Any], set[str]]:
     """(type hints of what quantized settings have for themselves, names of what they share with float ones)."""
     hints = hints_of(QuantizedSettings)
-    shared = set(hints) & set(hints_of(Settings)) - {"precision"}  # float16 is for float training alone
+    own = {
+        "batch",
+        "precision",
+    }  # small batches are enough of the float network's help; float16 is for float training alone
+    shared = set(hints) & set(hints_of(Settings)) - own
     return {key: hint for key, hint in hints.items() if key not in shared}, shared
 
 

@@ -27,15 +27,14 @@ KEYS = {
     "cache": "data.cache",
     "init": "init",
     "bits": "bits",
-    "people": "batch.people",
-    "clips": "batch.clips",
+    "minutes": "minutes",
     "optimizer": "optimizer.kind",
     "seed": "seed",
     "device": "device",
     "evaluate_every": "evaluate_every",
 }
-FLOAT_ONLY = ("optimizer", "milestones")  # options; quantized training has SGD and milestones of its own
-FLOAT_KEYS = ("iterations", "optimizer", "schedule", "precision")
+FLOAT_ONLY = ("optimizer", "milestones")  # options; quantized training has Adam and schedules of its own
+FLOAT_KEYS = ("iterations", "batch", "optimizer", "schedule", "precision")
 
 
 def configure(out: Path, options: Mapping[str, Any], note: Callable[[str], None]) -> Configuration:
@@ -144,8 +143,12 @@ def _changes(given: Mapping[str, Any], quantized: bool) -> dict[str, Any]:
     for option, key in KEYS.items():
         if option in given:
             put(key, given[option])
+    batch = "quantized.batch" if quantized else "batch"
+    for name in ("people", "clips"):
+        if name in given:
+            put(f"{batch}.{name}", given[name])
     if "frames" in given:
-        put("batch.sampling", {"count": "fixed", "frames": given["frames"]})
+        put(f"{batch}.sampling", {"count": "fixed", "frames": given["frames"]})
     if "milestones" in given:
         put("schedule", {"kind": "milestones", "milestones": given["milestones"]})
     if "precision" in given:
@@ -160,8 +163,8 @@ def _changes(given: Mapping[str, Any], quantized: bool) -> dict[str, Any]:
     if "learning_rate" in given:
         rate = given["learning_rate"]
         if quantized:
-            put("quantized.stages.first.optimizer.learning_rate", rate)
-            put("quantized.stages.second.optimizer.learning_rate", rate / 10)
+            put("quantized.stages.first.learning_rate", rate)
+            put("quantized.stages.second.learning_rate", rate / 10)
         else:
             put("optimizer.learning_rate", rate)
     return found

@@ -76,11 +76,11 @@ class _FloatTask:
     def settings(self) -> Settings:
         return self._settings
 
-    def prepare(self, iteration: int) -> float:
+    def prepare(self, position: float) -> float:
         if not self._model.training:
             self._model.train()
         settings = self.settings
-        rate = learning_rate(settings.optimizer, settings.schedule, iteration, settings.iterations)
+        rate = learning_rate(settings.optimizer.learning_rate, settings.schedule, position, settings.iterations)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
@@ -98,10 +98,16 @@ class _FloatTask:
     def update(self, step: Callable[[], object]) -> None:
         step()
 
+    def look(self, iteration: int, share: float) -> dict[str, float]:
+        return {}
+
+    def finish(self) -> None:
+        pass
+
     def evaluated(self) -> nn.Module:
         return self._model.eval()
 
-    def where(self, iteration: int) -> str:
+    def where(self, position: float) -> str:
         return ""
 
     def save(self, state: State) -> None:

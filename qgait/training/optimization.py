@@ -18,17 +18,17 @@ def build_optimizer(parameters: Iterable[Any], settings: OptimizerSettings) -> t
     return torch.optim.SGD(parameters, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
 
 
-def learning_rate(optimizer: OptimizerSettings, schedule: Schedule, iteration: int, iterations: int) -> float:
-    """The rate of one of ``iterations``, counted from 0.
+def learning_rate(highest: float, schedule: Schedule, position: float, iterations: int) -> float:
+    """The rate at a ``position`` among ``iterations``: the number of one of them, counted from 0, or in between.
 
     The cosine is that of timm, which GIL's released configurations use: it counts from the start of the run, of which
     the warm-up covers the first iterations.
     """
-    highest = optimizer.learning_rate
-    if iteration < schedule.warmup:
-        return schedule.warmup_from + (highest - schedule.warmup_from) * iteration / schedule.warmup
+    share = position / iterations
+    warmup = schedule.warmup if schedule.warmup >= 1 else int(schedule.warmup * iterations)
+    if position < warmup:
+        return schedule.warmup_from + (highest - schedule.warmup_from) * position / warmup
     if schedule.kind == "cosine":
-        share = iteration / iterations
         return schedule.lowest + (highest - schedule.lowest) * (1 + math.cos(math.pi * share)) / 2
-    drops = sum(iteration >= m if m >= 1 else iteration / iterations >= m for m in schedule.milestones)
+    drops = sum(position >= m if m >= 1 else share >= m for m in schedule.milestones)
     return highest * schedule.factor**drops

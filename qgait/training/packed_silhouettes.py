@@ -31,7 +31,7 @@ def open_silhouettes(
         return None
     sequences = dataset.train
     jobs = min(os.cpu_count() or 1, 1 + len(sequences) // SEQUENCES_A_PROCESS)
-    wide = configuration.settings.batch.augmentations.wide
+    wide = configuration.of_run.batch.augmentations.wide
     return SilhouetteCache.open(
         sequences, data.cache or out, wide=wide, binary=data.binary, jobs=jobs, progress=progress
     )

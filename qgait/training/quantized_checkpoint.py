@@ -33,12 +33,14 @@ Side = Annotated[int, Meta(ge=1, le=4_096)]
 class Student:
     """What is trained: the network and, where the float network has a classifier, a copy of it.
 
-    ``before``: correlation of its distances with the float network's after calibration.
+    ``before``: correlation of its distances with the float network's after calibration. ``units``: what its parameters
+    are counted in, see ``relative_units``.
     """
 
     network: SimulatedNetwork
     head: nn.Module | None
     before: tuple[float, float]
+    units: dict[str, float]
 
     def modules(self) -> nn.ModuleDict:
         """Both, under the names they have on disk."""
@@ -56,6 +58,7 @@ def save(
         "frame_size": network.frame_size,
         "grids": {name: asdict(grid) for name, grid in network.grids.items()},
         "before": student.before,
+        "units": student.units,
         "teacher": teacher,
     }
     checkpoint.save(student.modules(), path, optimizer=optimizer, quantized=about | state)
@@ -76,8 +79,13 @@ def read(path: Path, recipe: Recipe, settings: QuantizedSettings, teacher: str) 
     return content
 
 
-def restore(content: dict[str, Any], model: Backbone, layers: list[Layer], recipe: Recipe, device: str) -> Student:
-    """The student that ``read`` found; ``model`` is the float network and ``layers`` are its layers."""
+def restore(
+    content: dict[str, Any], model: Backbone, layers: list[Layer], recipe: Recipe, classifies: bool, device: str
+) -> Student:
+    """The student that ``read`` found; ``model`` is the float network and ``layers`` are its layers.
+
+    ``classifies``: with the classifier of ``model``, if it has one.
+    """
     about, weights = content["quantized"], content["model"]
 
     def tensors(group: str) -> dict[str, torch.Tensor]:
@@ -99,7 +107,8 @@ def restore(content: dict[str, Any], model: Backbone, layers: list[Layer], recip
         grids,
         tensors("steps"),
     ).to(device)
-    student = Student(network, classifier(model), (first, second))
+    units = converted(about["units"], dict[str, float])
+    student = Student(network, classifier(model) if classifies else None, (first, second), units)
     student.modules().load_state_dict(weights)
     return student
 

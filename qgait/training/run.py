@@ -109,7 +109,7 @@ def _train(
     result = train_quantized(network, dataset.train, recipe, configuration.quantized, out, **common)
     pairs = {"calibrated": result.before, "trained": result.after}
     iterations, last = len(result.losses), result.losses[-1]
-    return Trained(network.name, str(recipe), out / MODEL, iterations, people, last, figures, pairs)
+    return Trained(network.name, str(recipe), out / MODEL, iterations, people, last, figures, pairs, result.kept)
 
 
 def _check_device(device: str) -> None:
@@ -131,13 +131,13 @@ def _network(configuration: Configuration, people: int, goes_on: bool, note: Cal
     torch.manual_seed(configuration.settings.seed)
     quantized = configuration.bits is not None
     if configuration.init is not None and (quantized or not goes_on):
-        classifies = quantized and configuration.quantized.losses.cross_entropy.weight > 0
+        classifies = quantized and configuration.quantized.classifies
         network = checkpoint.load(configuration.init, configuration.model, classifier=classifies)
     else:
         network = build(configuration.model, **configuration.arguments)
     if network.classifier is not None and not quantized:
         network.new_classifier(people)
-    if quantized and network.classifier is not None and network.head() is None:
+    if quantized and configuration.quantized.classifies and network.classifier is not None and network.head() is None:
         note(f"{configuration.init} has no classifier: there is no cross-entropy.")
     return network
 

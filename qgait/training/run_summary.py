@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qgait.models.backbone import Backbone
     from qgait.training.configuration import Configuration
     from qgait.training.evaluation import Evaluation
+    from qgait.training.validation import Kept
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Trained:
 
     ``figures``: percent by measure and condition on the test people, if there are any. ``correlations``: of distances
     between people with the float network's, (Pearson, Spearman), calibrated and trained; quantized runs have them.
+    ``kept`` says which of a quantized run's networks was the best, see ``validation``.
     """
 
     model: str
@@ -31,6 +33,7 @@ class Trained:
     last_loss: float
     figures: dict[str, float] = field(default_factory=dict)
     correlations: dict[str, tuple[float, float]] = field(default_factory=dict)
+    kept: Kept | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -42,7 +45,7 @@ def beginning(
 ) -> Iterator[str]:
     """What is going to be trained, before it takes its time."""
     quantized = configuration.bits is not None
-    settings = configuration.quantized if quantized else configuration.settings
+    settings = configuration.of_run
     widths = ", ".join(str(width) for width in configuration.arguments.get("channels", ()))
     parameters = sum(p.numel() for p in network.parameters())
     origin = f" from {configuration.init}" if configuration.init else ""
@@ -64,6 +67,8 @@ def beginning(
     if quantized:
         stages = configuration.quantized.stages
         length = f"{configuration.bits}, {stages.first.iterations} + {stages.second.iterations} iterations"
+    if settings.minutes is not None:
+        length += f" in {settings.minutes:g} minutes"
     yield (
         f"{length} of {batch.people} x {batch.clips} clips of {frames}, on {configuration.device} in "
         f"{settings.precision}."
@@ -81,9 +86,23 @@ def result(trained: Trained, test: Evaluation | None) -> Iterator[str]:
             f"{trained.model} {trained.bits}: {done} Distances between people against the float network's (Pearson, "
             f"Spearman): {pairs}. Wrote {trained.file}."
         )
+        if trained.kept is not None:
+            yield _kept(trained.kept, trained.iterations)
     if test is not None and trained.figures:
         percent = ", ".join(f"{name} {value:.2f} %" for name, value in trained.figures.items())
         yield f"On {people_of(test.sequences)} test people: {percent}."
+
+
+def _kept(kept: Kept, iterations: int) -> str:
+    """Which network the file holds, and why."""
+    errors = f"{kept.start:.4f} calibrated, {kept.end:.4f} at the end"
+    if kept.iteration == 0:
+        found = "none was better than the calibrated one, which was kept: try a lower learning rate or more iterations"
+    elif kept.iteration == iterations:
+        found = "the last one is the best and was kept"
+    else:
+        found = f"{kept.error:.4f} after iteration {kept.iteration} is the best and was kept"
+    return f"Embeddings' error against the float network's, on sequences held out: {errors}; {found}."
 
 
 def people_of(sequences: Iterable[Sequence]) -> int:

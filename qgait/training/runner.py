@@ -41,8 +41,12 @@ class Task(Protocol):
     def settings(self) -> Settings | QuantizedSettings:
         """What decides the run."""
 
-    def prepare(self, iteration: int) -> float:
-        """Gets ready for an iteration, counted from 0, and returns its learning rate."""
+    def prepare(self, position: float) -> float:
+        """Gets ready for an iteration and returns its learning rate.
+
+        The position is the iteration's number, counted from 0, or in a run of so many minutes the time gone by, counted
+        in iterations of the settings.
+        """
 
     def terms(
         self, frames: Tensor, labels: Tensor, lengths: list[int] | None, iteration: int, generator: torch.Generator
@@ -55,10 +59,16 @@ class Task(Protocol):
     def update(self, step: Callable[[], object]) -> None:
         """Calls ``step``, which moves the parameters, and does what must be done around it."""
 
+    def look(self, iteration: int, share: float) -> dict[str, float]:
+        """Figures for the log, after an iteration at which ``share`` of the run is over; none most of the time."""
+
+    def finish(self) -> None:
+        """Makes the network that is trained the one that the run gives."""
+
     def evaluated(self) -> nn.Module:
         """The network as it would be used, in eval mode."""
 
-    def where(self, iteration: int) -> str:
+    def where(self, position: float) -> str:
         """Words behind "at iteration 12" in messages, such as the stage."""
 
     def save(self, state: State) -> None:
@@ -76,6 +86,8 @@ class Run:
         self._generator = torch.Generator().manual_seed(task.settings.seed)
         self._scaler = gradient_scaler(task.settings.precision, device)
         self._saved = 0
+        self._earlier = 0.0  # seconds of the run before it was resumed
+        self._started = time.perf_counter()
 
     def state(self) -> State:
         """What a checkpoint needs beside what is trained: plain containers and tensors."""
@@ -84,6 +96,7 @@ class Run:
             "batches": json.dumps(self._batches.rng.bit_generator.state),
             "generator": self._generator.get_state(),
             "scaler": self._scaler.state_dict(),
+            "seconds": self._seconds(),
         }
 
     def restore(self, state: State) -> None:
@@ -92,6 +105,7 @@ class Run:
         self._batches.rng.bit_generator.state = json.loads(state["batches"])
         self._generator.set_state(state["generator"])
         self._scaler.load_state_dict(state["scaler"])
+        self._earlier = float(state["seconds"])
 
     def go(self) -> None:
         """Trains to the end. QgaitError when a loss or gradient is not finite: the last checkpoint then stays."""
@@ -99,24 +113,31 @@ class Run:
         done = said = self._saved = len(self.losses)
         first = distributed.rank() == 0
         log = RunLog(self._task.checkpoint.parent, done) if first else None
+        self._started = time.perf_counter()
+        position = self._position()
         try:
             with _progress(first) as progress:
                 bar = progress.add_task("training", total=settings.iterations, completed=done, losses="")
                 known = distributed.from_first(lambda: log is not None and any(n.startswith(TEST) for n in log.last))
-                if self._evaluates(done) and not known:  # it was stopped between its checkpoint and its evaluation
+                if self._evaluates(position) and not known:  # it was stopped between its checkpoint and its evaluation
                     self._test(log)
-                while done < settings.iterations:
-                    row = self._iterate(done)
+                while position < settings.iterations:
+                    row = self._iterate(position)
                     done += 1
+                    position = self._position()
+                    ends = position >= settings.iterations
+                    row |= self._task.look(done, min(position / settings.iterations, 1))
+                    if ends:
+                        self._task.finish()
                     if log is not None:
                         log.write(row)
-                        progress.update(bar, advance=1, losses=_losses(row))
-                    saves = done % settings.save_every == 0 or done == settings.iterations
+                        progress.update(bar, completed=min(position, settings.iterations), losses=_losses(row))
+                    saves = done % settings.save_every == 0 or ends
                     if saves:
                         if first:
                             self._task.save(self.state())
                         self._saved = done
-                    figures = self._test(log) if self._evaluates(done) else ""
+                    figures = self._test(log) if self._evaluates(position) else ""
                     if saves or figures:
                         recent = self.losses[said:]
                         said = done
@@ -128,10 +149,23 @@ class Run:
             if log is not None:
                 log.close()
 
-    def _iterate(self, iteration: int) -> Row:
+    def _seconds(self) -> float:
+        """That the run has taken, with those before it was resumed."""
+        return self._earlier + time.perf_counter() - self._started
+
+    def _position(self) -> float:
+        """Where the run is, in iterations of its settings; the first process has the clock that counts."""
+        settings = self._task.settings
+        if settings.minutes is None:
+            return len(self.losses)
+        minutes = settings.minutes
+        return distributed.from_first(lambda: self._seconds() / 60 / minutes * settings.iterations)
+
+    def _iterate(self, position: float) -> Row:
         """One iteration; its row in the log. Nothing has changed if it raises."""
         started = time.perf_counter()
-        rate = self._task.prepare(iteration)
+        iteration = len(self.losses)
+        rate = self._task.prepare(position)
         optimizer = self._task.optimizer
         batch = self._batches.draw()
         frames, labels = (torch.from_numpy(x).to(self._device) for x in (batch.frames, batch.labels))
@@ -149,9 +183,9 @@ class Run:
         *values, share, size = torch.stack([*terms.values(), active, norm]).detach().tolist()
         loss = sum(values)
         if not math.isfinite(loss):
-            self._stop(f"The loss is {loss}", iteration)
+            self._stop(f"The loss is {loss}", position)
         if not math.isfinite(size) and not (self._scaler.is_enabled() and self._scaler.get_scale() > 1):
-            self._stop("The gradient is not finite", iteration)
+            self._stop("The gradient is not finite", position)
         self._task.update(lambda: self._scaler.step(optimizer))  # float16 skips steps until its scale fits
         self._scaler.update()
         self.losses.append(loss)
@@ -166,19 +200,19 @@ class Run:
             "samples_per_second": samples / (time.perf_counter() - started),
         }
 
-    def _stop(self, problem: str, iteration: int) -> None:
+    def _stop(self, problem: str, position: float) -> None:
         path = self._task.checkpoint
         there = distributed.from_first(path.exists)
         kept = f"{path} still holds iteration {self._saved}" if there else "nothing has been saved yet"
         raise QgaitError(
-            f"{problem} at iteration {iteration + 1}{self._task.where(iteration)}.",
+            f"{problem} at iteration {len(self.losses) + 1}{self._task.where(position)}.",
             f"begin again with a lower learning rate; {kept}.",
         )
 
-    def _evaluates(self, done: int) -> bool:
-        settings = self._task.settings
+    def _evaluates(self, position: float) -> bool:
+        settings, done = self._task.settings, len(self.losses)
         due = settings.evaluate_every and done % settings.evaluate_every == 0
-        return self._evaluate is not None and done > 0 and bool(due or done == settings.iterations)
+        return self._evaluate is not None and done > 0 and bool(due or position >= settings.iterations)
 
     def _test(self, log: RunLog | None) -> str:
         """Evaluates in all processes; the figures go to the log and come back in words."""

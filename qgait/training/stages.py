@@ -6,6 +6,11 @@ for fine-tuning. Lengths, rates and the sharpness are our choice: the paper's we
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
+from qgait.quantizers.parameters import parameter
+from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.surrogates import (
     ClipLearning,
     ElementWiseScaling,
@@ -22,6 +27,7 @@ from qgait.training.settings import QuantizedSettings, Stage
 TENSORS = ("weights", "activations")
 SINE_AMPLITUDE = 0.9
 DSQ_ALPHA = 0.2
+PACT_DECAY = 5e-4
 EWGS_DELTA = 0.1  # with 1 the steps drift: the scaling is no noise to them, it has one sign
 
 
@@ -31,33 +37,45 @@ def learns_clips(settings: QuantizedSettings) -> bool:
     return "pact" in (stages.first.surrogate, stages.second.surrogate) and "activations" in settings.tensors
 
 
-def stage_of(settings: QuantizedSettings, iteration: int) -> tuple[Stage, int]:
-    """(the stage that an iteration is in, the number of the iteration there), both counted from 0."""
+def clip_decay(settings: QuantizedSettings, network: SimulatedNetwork) -> Tensor | None:
+    """PACT's penalty on its clips ``alpha = step * largest integer``, without which they would only grow; else None."""
+    if not learns_clips(settings):
+        return None
+    clips = [
+        (parameter(network.steps, name) * max(network.grids[name].max_integer, 1)).square().sum()
+        for name in set(network.owners.of.values())
+        if not name.endswith(".pre")
+    ]
+    return PACT_DECAY / 2 * torch.stack(clips).sum()
+
+
+def stage_of(settings: QuantizedSettings, position: float) -> tuple[Stage, float]:
+    """(the stage that a position in the run is in, the position there); positions are iterations, counted from 0."""
     first = settings.stages.first
-    if iteration < first.iterations:
-        return first, iteration
-    return settings.stages.second, iteration - first.iterations
+    if position < first.iterations:
+        return first, position
+    return settings.stages.second, position - first.iterations
 
 
-def learning_rate(settings: QuantizedSettings, iteration: int) -> float:
-    """The rate of one iteration."""
-    stage, done = stage_of(settings, iteration)
-    return optimization.learning_rate(stage.optimizer, stage.schedule, done, stage.iterations)
+def learning_rate(settings: QuantizedSettings, position: float) -> float:
+    """The rate at a position in the run."""
+    stage, done = stage_of(settings, position)
+    return optimization.learning_rate(stage.learning_rate, stage.schedule, done, stage.iterations)
 
 
-def sharpness(settings: QuantizedSettings, iteration: int) -> float:
-    """The sharpness k of one iteration of a soft stage."""
-    stage, done = stage_of(settings, iteration)
+def sharpness(settings: QuantizedSettings, position: float) -> float:
+    """The sharpness k at a position in a soft stage."""
+    stage, done = stage_of(settings, position)
     first, last = stage.sharpness
-    return last if stage.iterations == 1 else first + (last - first) * done / (stage.iterations - 1)
+    return last if stage.iterations == 1 else first + (last - first) * min(1, done / (stage.iterations - 1))
 
 
-def surrogates(settings: QuantizedSettings, iteration: int) -> Surrogates:
-    """The surrogates of one iteration."""
+def surrogates(settings: QuantizedSettings, position: float) -> Surrogates:
+    """The surrogates at a position in the run."""
     chosen: Surrogate = StraightThrough()
-    match stage_of(settings, iteration)[0].surrogate:
+    match stage_of(settings, position)[0].surrogate:
         case "soft":
-            chosen = Soft(sharpness(settings, iteration))
+            chosen = Soft(sharpness(settings, position))
         case "sine":
             chosen = Sine(SINE_AMPLITUDE)
         case "dsq":

@@ -19,6 +19,7 @@ from qgait.training.configuration import read
 from qgait.training.quantized import MODEL
 
 SMALL = ["--people", "2", "--clips", "2", "--frames", "2", "--iterations", "3", "--learning-rate", "0.001"]
+LABELS = ["--set", "quantized.labels=1", "--set", "quantized.validation_clips=0"]
 NARROW = ["--set", "model.channels=4,6,8", "--set", "model.embedding=10"]
 
 
@@ -68,7 +69,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_trained_model_is_exported_verified_and_evaluated(
     walkers: Path, float_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(walkers, float_checkpoint, tmp_path, "--bits", "w4a4", *SMALL) == 0
+    assert train(walkers, float_checkpoint, tmp_path, "--bits", "w4a4", *SMALL, *LABELS) == 0
     said = printed(capsys)
     assert "w4a4, 2 + 1 iterations of 2 x 2 clips of 2 frames, on cpu in float32." in said
     assert "gaitbase w4a4: 3 iterations on 3 people" in said and "Pearson" in said
@@ -238,7 +239,7 @@ def test_a_classifier_of_other_people_is_refused_and_may_be_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(quantized, "calibrate", quick_calibration.calibrate)
-    options = ["--bits", "w4a4", "--partition", str(partition), *SMALL]
+    options = ["--bits", "w4a4", "--partition", str(partition), *SMALL, *LABELS]
     assert train(walkers, float_checkpoint, tmp_path / "a", *options) == 2
     said = refusal(capsys)
     assert "The classifier of gaitbase has 3 classes; the data have 2 people." in said

@@ -10,6 +10,7 @@ from small_networks import clips, network
 from torch import Tensor
 
 from qgait.errors import QgaitError
+from qgait.quantizers.grid import weight_limit
 from qgait.quantizers.rounding import half_up, round_clip
 from qgait.quantizers.surrogates import (
     ClipLearning,
@@ -33,8 +34,8 @@ def values(count: int = 2001) -> Tensor:
 
 
 def h(u: Tensor, surrogate: Surrogate) -> Tensor:
-    """The function whose slope the surrogate is, over the grid LOW .. HIGH."""
-    u = torch.clamp(u, LOW, HIGH)
+    """The function whose slope the surrogate is, over what is rounded to LOW .. HIGH without a clip."""
+    u = torch.clamp(u, LOW - 0.5, HIGH + 0.5)
     f = u - torch.floor(u)
     if isinstance(surrogate, Soft):
         return torch.floor(u) + 0.5 + torch.tanh(surrogate.k * (f - 0.5)) / (2 * math.tanh(surrogate.k / 2))
@@ -85,7 +86,7 @@ def test_sharpness_zero_is_straight_through_bit_for_bit() -> None:
     for dtype in (torch.float32, torch.float64):
         u, w = values().to(dtype), weight.to(dtype)
         assert torch.equal(gradient(u, Soft(0), w), gradient(u, StraightThrough(), w))
-        inside = (u >= LOW) & (u <= HIGH)
+        inside = (u >= LOW - 0.5) & (u <= HIGH + 0.5)
         assert torch.equal(gradient(u, StraightThrough(), w), torch.where(inside, w, 0))
 
 
@@ -153,11 +154,31 @@ def test_extreme_sharpness_stays_finite(k: float) -> None:
         )
 
 
-@pytest.mark.parametrize("surrogate", [*SURROGATES, ClipLearning()])
+@pytest.mark.parametrize("surrogate", SURROGATES)
 def test_saturated_values_get_no_gradient(surrogate: Surrogate) -> None:
-    u = torch.tensor([-1e9, -3.4, -3.001, -2.9, 0.2, 6.9, 7.001, 7.4, 1e9])
-    moved = gradient(u, surrogate) != 0
-    assert moved.tolist() == [False, False, False, True, True, True, False, False, False]
+    u = torch.tensor([-1e9, -3.6, -3.4, -3.001, -2.9, 0.2, 6.9, 7.001, 7.4, 7.6, 1e9])
+    assert (gradient(u, surrogate) != 0).tolist() == [False, False, *[True] * 7, False, False]
+
+
+def test_the_clip_of_pact_is_the_last_integer_itself() -> None:
+    u = torch.tensor([-3.4, -3.001, -2.9, 0.2, 6.9, 7.001, 7.4])
+    assert (gradient(u, ClipLearning()) != 0).tolist() == [False, False, True, True, True, False, False]
+
+
+def test_below_a_grid_that_begins_at_zero_a_relu_cuts() -> None:
+    u = torch.tensor([-0.4, -0.001, 0.0, 0.4, 3.4, 3.6], requires_grad=True)
+    round_clip(u, 0, 3, StraightThrough()).sum().backward()
+    assert u.grad is not None and u.grad.tolist() == [0, 0, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_largest_weight_of_a_step_that_clips_nothing_can_move(bits: int) -> None:
+    """Max / (max / limit) is above the limit for many a float32; such a weight is at the end, not beyond it."""
+    limit = weight_limit(bits)
+    largest = torch.rand(4096, generator=torch.Generator().manual_seed(0)) + 0.01
+    u = (largest / (largest / limit)).requires_grad_()
+    round_clip(u, -limit, limit, StraightThrough()).sum().backward()
+    assert u.grad is not None and bool((u.grad == 1).all())
 
 
 def test_ewgs_is_its_formula() -> None:
@@ -183,12 +204,12 @@ def test_weights_and_their_steps_in_a_network_follow_the_surrogate() -> None:
     mix = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     w, s = net.weights[key].detach().double(), net.weight_steps[key].detach().double().view(-1, 1, 1, 1)
     u, eps = w / s, 1e-6
-    mix[(u.abs() - 7).abs() < 1e-4] = 0  # where the grid ends there is a kink and no derivative
+    mix[(u.abs() - 7.5).abs() < 1e-4] = 0  # where the grid ends there is a kink and no derivative
     (net.weight_integers(layer) * mix).sum().backward()
     net.surrogates = Surrogates()
 
     def soft(v: Tensor) -> Tensor:
-        v = torch.clamp(v, -7, 7)
+        v = torch.clamp(v, -7.5, 7.5)
         return torch.floor(v) + 0.5 + torch.tanh(4 * (v - torch.floor(v) - 0.5)) / (2 * math.tanh(2))
 
     by_weight = mix * (soft(u + eps) - soft(u - eps)) / (2 * eps) / s

@@ -30,7 +30,7 @@ def check(name: str, change: dict[str, object], folder: Path) -> bool:
     assert read(folder / "again.yaml") == taken
     settings = taken.settings
     for iteration in (0, settings.iterations // 2, settings.iterations - 1):
-        rate = learning_rate(settings.optimizer, settings.schedule, iteration, settings.iterations)
+        rate = learning_rate(settings.optimizer.learning_rate, settings.schedule, iteration, settings.iterations)
         assert math.isfinite(rate) and rate >= 0
     return True
 

@@ -99,9 +99,10 @@ def test_with_bits_the_shortcuts_are_about_the_two_stages() -> None:
     )
     first, second = found.quantized.stages.first, found.quantized.stages.second
     assert (first.iterations, second.iterations) == (7, 3)
-    assert (first.optimizer.learning_rate, second.optimizer.learning_rate) == pytest.approx((0.02, 0.002))
-    assert first.schedule.milestones == (0.5, 0.75)
+    assert (first.learning_rate, second.learning_rate) == pytest.approx((0.02, 0.002))
+    assert first.schedule.kind == "cosine"
     assert (found.quantized.precision, found.quantized.batch.people) == ("bfloat16", 3)
+    assert found.settings.batch.people == 8, "that of a float run is another"
     assert found.quantized.guidance.weight == 0.5 and found.bits == "w4a4"
     assert found.init == str(Path("base.pt").resolve())
 

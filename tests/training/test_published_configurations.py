@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from qgait.models.hstl import REGIONS
 from qgait.models.registry import BACKBONES, build
 from qgait.training.configs import names, summary
 from qgait.training.configuration import merged, read
-from qgait.training.settings import OptimizerSettings, Schedule, Settings
+from qgait.training.settings import OptimizerSettings, QuantizedSettings, Schedule, Settings
 
 SMALL, LARGE, RESNET = (32, 64, 128), (64, 128, 256), (64, 128, 256, 512)
 OFF, WILD, INDOORS = {}, {"perspective": 0.2, "flip": 0.2, "rotate": 0.2}, {"rotate": 0.3, "erase": 0.3}
@@ -162,21 +163,11 @@ def test_the_inter_class_loss_trains_gaitgl_as_its_authors_do(name: str) -> None
 
 
 @pytest.mark.parametrize("name", names())
-def test_quantized_training_has_two_stages_of_two_thirds_and_one_third_of_the_float_iterations(name: str) -> None:
-    configuration = read(name)
-    first, second = configuration.quantized.stages.first, configuration.quantized.stages.second
-    total = configuration.settings.iterations
-    assert (first.iterations, second.iterations) == QUANTIZED.get(
-        name, (round(total * 2 / 3), total - round(total * 2 / 3))
-    )
-    assert first.optimizer == OptimizerSettings("sgd", 0.01, 0.9, 5e-4) and first.surrogate == "straight"
-    assert first.schedule == Schedule("milestones", (0.5, 0.75), 0.1)
-    assert second.optimizer == OptimizerSettings("sgd", 0.001, 0.9, 5e-4) and second.surrogate == "soft"
-    assert second.schedule == Schedule("milestones", (2 / 3,), 0.1) and second.sharpness == (1, 4)
-    assert configuration.quantized.guidance.weight == 1
-    assert configuration.quantized.precision == "float32"
-    assert configuration.quantized.batch == configuration.settings.batch
-    assert configuration.quantized.losses == configuration.settings.losses
+def test_quantized_training_is_the_same_for_all_but_for_the_order_of_frames(name: str) -> None:
+    found, default = read(name), QuantizedSettings()
+    order = found.settings.batch.sampling.order
+    batch = replace(default.batch, sampling=replace(default.batch.sampling, order=order))
+    assert found.quantized == replace(default, batch=batch, losses=found.settings.losses)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
