@@ -23,7 +23,7 @@ from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.runtime import reference
 from qgait.runtime.ort import OnnxRuntime
 
-BITS = ("w8a8", "w4a4")
+BITS = ("w8a8", "w4a4", "w3a3", "w2a2")
 
 
 def both(net: SimulatedNetwork, graph: Graph, traced: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
