@@ -137,32 +137,26 @@ def main(arguments: argparse.Namespace) -> None:
         raise QgaitError(f"There is no network called {strange[0]!r}.", f"choose one of {', '.join(NETWORKS)}.")
     names = [arguments.checkpoint.name] if arguments.checkpoint else arguments.networks or NETWORKS
     found = measured(names, arguments)
-    columns = (
-        "network",
-        "bits",
-        "weights",
-        "wanted",
-        "in the model file",
-        "file",
-        "in the ONNX file",
-        "file",
-        "library",
-    )
+    columns = ("", "bits", "weights", "wanted", "model", "in all", "ONNX", "in all", "library")
     rows = [
         (
-            *(one.network, f"{one.bits}, {one.first_last}", f"{one.parameters:,}", f"{one.wanted:,.0f}"),
-            *(f"{number:,}" for number in (one.model_weights, one.model_file, one.onnx_weights, one.onnx_file)),
-            "-" if one.library is None else f"{one.library:,}",
+            *(one.network, f"{one.bits}, {one.first_last}", f"{one.parameters:,}", kilobytes(one.wanted)),
+            *map(kilobytes, (one.model_weights, one.model_file, one.onnx_weights, one.onnx_file)),
+            "-" if one.library is None else kilobytes(one.library),
         )
         for one in found
     ]
-    table("Bytes of weights and of files", columns, rows)
-    write_json(arguments.json, [asdict(one) for one in found])
+    table("Weights, and kB that they want, have in each file, and that the file has in all", columns, rows)
+    write_json(arguments.json, {"sizes": [asdict(one) for one in found]})
     large = [one for one in found if max(one.model_weights, one.onnx_weights) > ROOM * one.wanted]
     if large:
-        raise ParityError(
-            f"The weights of {large[0].network} at {large[0].bits} take more than {ROOM:.0%} of their bits."
-        )
+        what = f"{large[0].network} at {large[0].bits}"
+        raise ParityError(f"The weights of {what} take more than {ROOM:.0%} of their bits.")
+
+
+def kilobytes(count: float) -> str:
+    """In thousands of bytes."""
+    return f"{count / 1000:,.1f}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ def sizes() -> ModuleType:
 def test_few_bits_take_few_bytes(sizes: ModuleType, tmp_path: Path) -> None:
     words = ["shipped", "--bits", "w8a8", "w4a4", "w2a2", "--first-last", "same", "--json", str(tmp_path / "s.json")]
     assert sizes.run(words) == 0
-    eight, four, two = json.loads((tmp_path / "s.json").read_text())
+    eight, four, two = json.loads((tmp_path / "s.json").read_text())["sizes"]
     for row in (eight, four, two):
         for kind in ("model", "onnx"):
             assert row["wanted"] <= row[f"{kind}_weights"] <= 1.05 * row["wanted"]
