@@ -206,7 +206,10 @@ def mutated_arrays(arrays: dict[str, np.ndarray], rng: Random) -> tuple[str, dic
         case "type":
             dtype = rng.choice(("float64", "float16", "int8", "int32", "uint8", "bool"))
             return f"{name} {dtype}", rest | {name: array.astype(dtype)}
-    value = rng.choice((np.nan, np.inf, -np.inf, 0.0, -1.0, 3e38, -3e38, 1e-45, 1e-30, 1e20, 5.0))
+    value: float = rng.choice((np.nan, np.inf, -np.inf, 0.0, -1.0, 3e38, -3e38, 1e-45, 1e-30, 1e20, 5.0))
+    if array.dtype.kind in "iu":
+        limits = np.iinfo(array.dtype)
+        value = rng.choice((int(limits.min), int(limits.max), 0, 1, 5))
     if what == "all":
         array[...] = value
     else:

@@ -100,7 +100,7 @@ def walkers(root: Path) -> Dataset:
 def _text(name: str) -> str:
     net = network(name)
     graph = fold(net)
-    verify, errors = verification(), layer_errors(net, graph, clips(2, 3, seed=50))
+    verify, errors = verification(), layer_errors(net, graph, net.layers, clips(2, 3, seed=50))
     with tempfile.TemporaryDirectory() as folder:
         pictures = strips(walkers(Path(folder)).sequences)
     return json.dumps(

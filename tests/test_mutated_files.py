@@ -36,7 +36,7 @@ def valid(case: str, number: int) -> bytes:
     if case == "manifest":
         return (compiled_bundles.bundle("tiny", "host").path / MANIFEST).read_bytes()
     path = compiled_bundles.folder() / "model.safetensors"
-    model_file.save(network(("gaitset", "gaitbase")[number % 2]), path)
+    model_file.save(network(*(("gaitset", "w3a3"), ("gaitbase", "w8a8"))[number % 2]), path)
     return path.read_bytes()
 
 

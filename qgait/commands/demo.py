@@ -46,22 +46,23 @@ def demo(context: click.Context, out: Path, people: int, sequences: int) -> None
     from qgait.models import shipped
     from qgait.report import render
 
-    source = shipped.path()
+    source, real = shipped.path(), shipped.checkpoint()
     require_emulators()
     page, figures = out / "report.html", out / "demo.json"
     for stale in (page, figures):  # figures of an earlier run must not pass for this one's
         stale.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    model = out / source.name
-    console.print(f"cp {shlex.quote(str(source))} {shlex.quote(str(model))}", style="bold", soft_wrap=True)
-    replace_file(model, source.read_bytes())
+    for file in (source, real):
+        copy = out / file.name
+        console.print(f"cp {shlex.quote(str(file))} {shlex.quote(str(copy))}", style="bold", soft_wrap=True)
+        replace_file(copy, file.read_bytes())
     group = context.find_root().command
     assert isinstance(group, click.Group)
     failure: ParityError | None = None
     commands: list[dict[str, Any]] = []
     with one_torch_thread():
         try:
-            run(group, stages(out, model, people, sequences), commands)
+            run(group, stages(out, out / source.name, out / real.name, people, sequences), commands)
         except ParityError as error:
             if not figures.exists():
                 raise
@@ -101,7 +102,7 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def stages(out: Path, model: Path, people: int, sequences: int) -> list[tuple[str, ...]]:
+def stages(out: Path, model: Path, checkpoint: Path, people: int, sequences: int) -> list[tuple[str, ...]]:
     """The commands, without the word qgait."""
     data, onnx = str(out / "walkers"), str(out / "model.onnx")
     bundles = {target: str(out / target) for target in COMPILED}
@@ -112,7 +113,7 @@ def stages(out: Path, model: Path, people: int, sequences: int) -> list[tuple[st
         ("export", str(model), "--out", onnx),
         *(("compile", onnx, "--target", target, "--out", bundle) for target, bundle in bundles.items()),
         (
-            *("report", onnx, "--model", str(model), "--data", data),
+            *("report", onnx, "--model", str(model), "--checkpoint", str(checkpoint), "--data", data),
             *(word for bundle in bundles.values() for word in ("--bundle", bundle)),
             *("--sequences", str(sequences), "--out", str(out / "report.html"), "--json", str(out / "demo.json")),
         ),

@@ -17,6 +17,7 @@ from qgait.commands.paths import InputPath, NameOrFile, OutputFile, json_option
 @click.command()
 @click.argument("onnx", type=InputPath())
 @click.option("--model", required=True, type=InputPath(), help="The model that was exported.")
+@click.option("--checkpoint", type=InputPath(), help="The float network that the model was made from, to compare with.")
 @click.option("--data", required=True, type=InputPath(), help="Silhouettes in OpenGait's layout.")
 @click.option(
     "--bundle",
@@ -38,6 +39,7 @@ from qgait.commands.paths import InputPath, NameOrFile, OutputFile, json_option
 def report(
     onnx: Path,
     model: Path,
+    checkpoint: Path | None,
     data: Path,
     bundles: tuple[Path, ...],
     out: Path,
@@ -58,9 +60,11 @@ def report(
     start = time.perf_counter()
     with progress() as moved:
         dataset = Dataset.open(data, partition)
-        facts = measure(onnx, model, dataset, bundles, protocol, sequences, frames, moved)
+        facts = measure(onnx, model, checkpoint, dataset, bundles, protocol, sequences, frames, moved)
     seconds = time.perf_counter() - start
-    typed = ["qgait", "report", str(onnx), "--model", str(model), "--data", str(data)]
+    typed = ["qgait", "report", str(onnx), "--model", str(model)]
+    typed += [] if checkpoint is None else ["--checkpoint", str(checkpoint)]
+    typed += ["--data", str(data)]
     typed += [word for bundle in bundles for word in ("--bundle", str(bundle))] + ["--out", str(out)]
     facts["commands"] = [{"command": shlex.join(typed), "seconds": seconds}]
     render.render(facts, out)

@@ -1,26 +1,33 @@
 """A quantized network on disk: one safetensors file, self-contained.
 
-Tensors, float32: ``weight:<layer>`` (batch norm folded), ``bias:<layer>``, ``float_bias:<layer>`` (before bias
-correction), ``weight_step:<layer>``, ``step:<tensor>``. Everything else (layers, grids, bits) is JSON in the file's
-metadata under ``qgait`` (`qgait.quantizers.model_schema`), and ``qgait.digest`` is a sha256 of all of it. ``trained``
-says that the weights were trained on the grids: such a file has no float level, because its weights are no longer the
-float network's.
+Tensors, float32: ``bias:<layer>``, ``weight_step:<layer>``, ``step:<tensor>``. ``weight:<layer>`` is integers on the
+grid of the layer's bits: int8 in the layer's shape, or of fewer than 8 bits uint8 [bytes], the planes of
+`qgait.quantizers.bit_planes` one behind the other. Everything else (layers, grids, bits) is JSON in the file's metadata
+under ``qgait`` (`qgait.quantizers.model_schema`), and ``qgait.digest`` is a sha256 of all of it. The float network is
+not in it: its checkpoint is. ``trained`` says that the weights were trained on the grids.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from qgait import provenance
 from qgait.errors import QgaitError
 from qgait.files import replace_file
 from qgait.quantizers.model_schema import FORMAT, describe
-from qgait.quantizers.parameters import initial_bias, parameter_key, weight_layers
-from qgait.quantizers.rebuilding import AGAIN, network_of
+from qgait.quantizers.parameters import parameter, weight_layers
+from qgait.quantizers.rebuilding import AGAIN, FINITE, network_of
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.quantizers.stored_tensors import DESCRIPTION, DIGEST, StoredTensor, digest_of, opened, ordered
+from qgait.quantizers.stored_weights import weight_array
 from qgait.reading import read_bytes
+from qgait.shown import short
 from qgait.structured import parse_json
 
 LIMIT = 1 << 30  # bytes of a file
@@ -29,24 +36,32 @@ GIVE = "give a file that `qgait calibrate` or `qgait train` wrote."
 
 def save(network: SimulatedNetwork, path: Path) -> None:
     """Writes ``network`` to ``path`` in one move; QgaitError, and no file, for a network that ``load`` would refuse."""
-    from safetensors.torch import save as serialize
+    from safetensors.numpy import save as serialize
 
-    tensors = {}
-    for layer in weight_layers(network.layers):
-        tensors[f"weight:{layer.name}"] = network.weights[parameter_key(layer.name)]
-        tensors[f"bias:{layer.name}"] = network.biases[parameter_key(layer.name)]
-        # in a trained network the bias before correction is no longer that of these weights
-        bias = network.biases[parameter_key(layer.name)].clone() if network.trained else initial_bias(layer)
-        tensors[f"float_bias:{layer.name}"] = bias
-        tensors[f"weight_step:{layer.name}"] = network.weight_steps[parameter_key(layer.name)]
-    for name in sorted(set(network.owners.of.values())):
-        tensors[f"step:{name}"] = network.steps[parameter_key(name)]
-    plain = {name: value.detach().float().contiguous().cpu() for name, value in tensors.items()}
-    stored = {name: StoredTensor("F32", tuple(value.shape), value.numpy().tobytes()) for name, value in plain.items()}
-    text = json.dumps(describe(network))
     subject = f"The {network.model} cannot be written as a model"
+    arrays = _arrays(network, subject)
+    text = json.dumps(describe(network))
+    stored = {name: StoredTensor.of(array) for name, array in arrays.items()}
     network_of(parse_json(text, subject, AGAIN), stored, subject)
-    replace_file(path, ordered(serialize(plain, {DESCRIPTION: text, DIGEST: digest_of(text, stored)})))
+    replace_file(path, ordered(serialize(arrays, {DESCRIPTION: text, DIGEST: digest_of(text, stored)})))
+
+
+def _arrays(network: SimulatedNetwork, subject: str) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in (layer.name for layer in weight_layers(network.layers)):
+        if not torch.isfinite(parameter(network.weights, name)).all():  # integers could not tell
+            raise QgaitError(f"{subject}: it holds NaN or infinity in weight:{short(name)}.", FINITE)
+        arrays[f"weight:{name}"] = weight_array(network, name)
+        arrays[f"bias:{name}"] = _float32(parameter(network.biases, name))
+        arrays[f"weight_step:{name}"] = _float32(parameter(network.weight_steps, name))
+    for name in sorted(set(network.owners.of.values())):
+        arrays[f"step:{name}"] = _float32(parameter(network.steps, name))
+    return arrays
+
+
+def _float32(values: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.detach().float().cpu().contiguous().numpy()
+    return array
 
 
 def load(path: Path) -> SimulatedNetwork:
@@ -60,8 +75,8 @@ def load(path: Path) -> SimulatedNetwork:
         raise QgaitError(f"{path} has model format {version}, this qgait reads {FORMAT}.", "update qgait.")
     if version < FORMAT:
         raise QgaitError(
-            f"{path} has model format {version}, without a digest of what it holds; this qgait reads {FORMAT}.",
-            "calibrate or train the model again.",
+            f"{path} has model format {version}, this qgait reads {FORMAT}, whose weights are integers in few bits.",
+            "calibrate it again, or end its training again with `qgait train --resume`.",
         )
     if recorded != digest_of(text, stored):
         raise QgaitError(f"{path} was altered after it was written: its content does not match its digest.", AGAIN)

@@ -12,7 +12,7 @@ from qgait.quantizers.grid import MAX_BITS, MIN_BITS, FirstLast
 from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.structured import Code, Notes, Size, Text, Word
 
-FORMAT = 3  # 1 had no fields of layers over time, of rows and of gates, 2 no digest
+FORMAT = 4  # 1 had no fields of layers over time, of rows and of gates, 2 no digest, 3 weights in float32
 
 LayerName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[A-Za-z0-9_.-]*\Z")]
 OwnerName = Annotated[str, Meta(max_length=200, pattern=r"\A[A-Za-z0-9_.-]*\Z")]  # "": nobody
@@ -129,7 +129,7 @@ class GridFacts(Struct, forbid_unknown_fields=True):
 class Description(Struct, forbid_unknown_fields=True):
     """The whole JSON. ``provenance`` is for people."""
 
-    format: Literal[3]
+    format: Literal[4]
     model: Text
     bits: Annotated[str, Meta(pattern=r"\Aw[2-8]a[2-8]\Z")]
     first_last: FirstLast

@@ -34,6 +34,11 @@ def initial_bias(layer: Layer) -> Tensor:
     return torch.zeros(shape[0] if layer.kind == "conv" else (shape[0], shape[2]))
 
 
+def beside_weight(layer: Layer, step: Tensor) -> Tensor:
+    """Weight steps [O] or [P, O] in a form that broadcasts against the weight [O, I, KH, KW] or [P, I, O]."""
+    return step.view(-1, 1, 1, 1) if layer.kind == "conv" else step.unsqueeze(1)
+
+
 def parameters(tensors: dict[str, Tensor | None]) -> nn.ParameterDict:
     """Float32 parameters under the names of layers or tensors."""
     return nn.ParameterDict(

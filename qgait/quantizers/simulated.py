@@ -23,7 +23,15 @@ from qgait.provenance import Provenance
 from qgait.quantizers import traversal
 from qgait.quantizers.grid import INPUT_GRID, INPUT_STEP, Grid, Recipe, weight_limit
 from qgait.quantizers.integer_arithmetic import IntegerArithmetic
-from qgait.quantizers.parameters import initial_bias, only, parameter, parameters, weight_layers, weight_owner
+from qgait.quantizers.parameters import (
+    beside_weight,
+    initial_bias,
+    only,
+    parameter,
+    parameters,
+    weight_layers,
+    weight_owner,
+)
 from qgait.quantizers.power_tables import power_tables
 from qgait.quantizers.rounding import half_up, round_clip
 from qgait.quantizers.step_owners import StepOwners, has_table
@@ -87,7 +95,7 @@ class SimulatedNetwork(nn.Module):
 
     def weight_integers(self, layer: Layer) -> Tensor:
         """Integer weights as float64, in the layer's own layout."""
-        step = self._weight_step(layer)
+        step = beside_weight(layer, parameter(self.weight_steps, weight_owner(layer)).double())
         limit = weight_limit(self.weight_bits[layer.name])
         weight = parameter(self.weights, weight_owner(layer))
         return round_clip(weight.double() / step, -limit, limit, self.surrogates.weights)
@@ -205,10 +213,6 @@ class SimulatedNetwork(nn.Module):
             frames = torch.from_numpy(clip)[None].to(dtype)
             traversal.run(self.layers, frames, IntegerArithmetic(self, dtype, observe), observe=observe)
         return codes
-
-    def _weight_step(self, layer: Layer) -> Tensor:
-        step = parameter(self.weight_steps, weight_owner(layer)).double()
-        return step.view(-1, 1, 1, 1) if layer.kind == "conv" else step.unsqueeze(1)
 
     def accumulator_step(self, layer: Layer) -> Tensor:
         step = self.step(layer.inputs[0])

@@ -17,11 +17,17 @@ DESCRIPTION, DIGEST = "qgait", "qgait.digest"  # keys of the metadata
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """``dtype`` is safetensors' word for it: "F32"."""
+    """``dtype`` is safetensors' word for it: "F32", "I8", "U8"."""
 
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+
+    @classmethod
+    def of(cls, array: NDArray[np.float32 | np.integer]) -> StoredTensor:
+        """Of one of these types."""
+        word = {"f": "F", "i": "I", "u": "U"}[array.dtype.kind]
+        return cls(f"{word}{8 * array.dtype.itemsize}", array.shape, array.tobytes())
 
     @property
     def values(self) -> NDArray[np.float32]:

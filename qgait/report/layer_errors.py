@@ -16,19 +16,22 @@ from qgait.runtime import reference
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from qgait.models.layers import Layer
     from qgait.quantizers.simulated import SimulatedNetwork
 
 
 def layer_errors(
     network: SimulatedNetwork,
     graph: Graph,
+    real_layers: list[Layer] | None,
     clips: Sequence[NDArray[np.uint8]],
     progress: Progress = untold,
 ) -> list[dict[str, Any]]:
     """One entry a layer, in execution order, over all ``clips`` (uint8 [n, H, W]).
 
     ``sqnr_db``: signal to quantization-noise ratio of the fake against the float level, 10 log10(sum x^2 /
-    sum (x - q)^2), None where they are equal; it includes what the layers before it lost. ``codes``: how many codes
+    sum (x - q)^2), None where they are equal; it includes what the layers before it lost. ``real_layers`` are those of
+    the float network; without them it is None everywhere. ``codes``: how many codes
     were compared; ``fake_float32``, ``fake_float64``: how many of them differ between the fake and the int level.
     """
     import torch
@@ -40,14 +43,15 @@ def layer_errors(
         exact = reference.trace(graph, clip)
         double = network.trace(clip, torch.float64)
         single = network.trace(clip, torch.float32)
-        real = _float(network, clip)
+        real = {} if real_layers is None else _float(real_layers, clip)
         for layer in network.layers:
             name = layer.name
-            tensor = graph.tensors[name]
-            scale = tensor.scale.astype(np.float64).reshape(-1, 1) if tensor.scale.ndim else float(tensor.scale)
-            quantized = (double[name].astype(np.float64) - tensor.zero_point) * scale
-            signal[name] = signal.get(name, 0.0) + float((real[name] ** 2).sum())
-            noise[name] = noise.get(name, 0.0) + float(((real[name] - quantized) ** 2).sum())
+            if name in real:
+                tensor = graph.tensors[name]
+                scale = tensor.scale.astype(np.float64).reshape(-1, 1) if tensor.scale.ndim else float(tensor.scale)
+                quantized = (double[name].astype(np.float64) - tensor.zero_point) * scale
+                signal[name] = signal.get(name, 0.0) + float((real[name] ** 2).sum())
+                noise[name] = noise.get(name, 0.0) + float(((real[name] - quantized) ** 2).sum())
             for tensor_name in (f"{name}.pre", name):
                 if tensor_name in double:
                     counts[name][0] += double[tensor_name].size
@@ -59,7 +63,7 @@ def layer_errors(
         {
             "layer": layer.name,
             "per_frame": graph.tensors[layer.inputs[0]].per_frame,
-            "sqnr_db": _decibels(signal[layer.name], noise[layer.name]),
+            "sqnr_db": _decibels(signal.get(layer.name, 0.0), noise.get(layer.name, 0.0)),
             "codes": counts[layer.name][0],
             "fake_float32": counts[layer.name][1],
             "fake_float64": counts[layer.name][2],
@@ -72,7 +76,7 @@ def _decibels(signal: float, noise: float) -> float | None:
     return 10 * math.log10(signal / noise) if signal and noise else None
 
 
-def _float(network: SimulatedNetwork, clip: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+def _float(layers: list[Layer], clip: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
     """Every layer's real values, in the integer graph's NHWC order."""
     import torch
 
@@ -88,5 +92,5 @@ def _float(network: SimulatedNetwork, clip: NDArray[np.uint8]) -> dict[str, NDAr
         values[name] = array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
 
     with torch.inference_mode():
-        traversal.run(network.layers, torch.from_numpy(clip)[None], FloatArithmetic(), observe=observe)
+        traversal.run(layers, torch.from_numpy(clip)[None], FloatArithmetic(), observe=observe)
     return values

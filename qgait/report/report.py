@@ -15,6 +15,7 @@ from qgait.export.onnx.reader import read
 from qgait.progress import Progress
 from qgait.report import facts, kernels, network, pictures
 from qgait.report.bundles import OpenBundle, open_bundles
+from qgait.report.float_network import float_layers
 from qgait.report.layer_errors import layer_errors
 from qgait.report.proof import prove
 from qgait.report.recognition import recognition
@@ -30,6 +31,7 @@ TRACED = 4  # walks that are compared layer by layer
 def measure(
     onnx: Path,
     model: Path,
+    checkpoint: Path | None,
     dataset: Dataset,
     bundles: Sequence[Path],
     protocol: str,
@@ -39,6 +41,7 @@ def measure(
 ) -> dict[str, Any]:
     """Proves, evaluates and measures the network in ``onnx``, exported from ``model``, and its ``bundles``.
 
+    ``checkpoint`` is the float network that ``model`` was made from, for comparison, if there is one.
     ``sequences`` walks of ``dataset`` are compared code by code; people are recognised on all of its test walks. Of
     each the first ``frames`` frames are looked at; None: 12 for comparing, which emulators are slow at, else all.
     What cannot be run here, or cannot be told from the data, is said in the result. QgaitError for input that does not
@@ -50,13 +53,14 @@ def measure(
     if sequences < 1:
         raise QgaitError(f"{sequences} sequences prove nothing.", "compare one or more.")
     graph, simulated = read(onnx), model_file.load(model)
+    real_layers = None if checkpoint is None else float_layers(checkpoint, simulated)
     opened = open_bundles(bundles, graph)
     clips = load_clips(spread(dataset.sequences, sequences), progress, frames or FRAMES)
     verify, failures = prove(graph, simulated, onnx, opened, clips, progress)
     traced = load_clips(spread(dataset.sequences, TRACED), frames=frames or FRAMES)
-    errors = layer_errors(simulated, graph, traced, progress)
+    errors = layer_errors(simulated, graph, real_layers, traced, progress)
     whole = [each for each in opened if each.label in verify["runtimes"] or each.device is None]
-    recognised = recognition(model, onnx, whole, dataset, protocol, frames, progress)
+    recognised = recognition(checkpoint, model, onnx, whole, dataset, protocol, frames, progress)
     benchmarks, unmeasured = _bench(whole, progress)
     failures += [
         f"{name}: {result['mismatches']} codes differ."

@@ -87,15 +87,18 @@ class IntEmbedder:
 
 
 class FloatEmbedder:
-    """The float level of a checkpoint or of a quantized model's layers."""
+    """The float level of a checkpoint."""
 
     level = "float"
     runtime = "torch"
 
     def __init__(self, path: Path) -> None:
+        from qgait.models import checkpoint
+        from qgait.models.backbone import describe
         from qgait.quantizers import float_arithmetic
 
-        self.model, layers = _float_layers(path)
+        model = checkpoint.load(path)
+        self.model, layers = model.name, describe(model)
         self._embed = lambda clip: float_arithmetic.embed(layers, clip)
 
     def codes_many(self, clips: Sequence[Clip]) -> None:
@@ -138,6 +141,10 @@ def open_embedder(path: Path, level: str, runtime: str | None, stack: ExitStack)
             f"{path} holds integers only, not the {level} level.", "give the model that it was exported from."
         )
     if level == "float":
+        from qgait.quantizers.network_file import is_quantized
+
+        if is_quantized(path):
+            raise QgaitError(f"{path} holds integers only, not the float level.", "give the float checkpoint.")
         return FloatEmbedder(path)
     if level == "fake":
         simulation = _Simulation(path)
@@ -185,20 +192,3 @@ def _integer(path: Path, runtime: str, stack: ExitStack) -> IntEmbedder:
         write(graph, onnx)
     opened = next(stack.enter_context(open_runtimes([runtime], onnx, graph, all_levels=False)))
     return _int_embedder(graph, "int", runtime, opened)
-
-
-def _float_layers(path: Path):  # type: ignore[no-untyped-def]
-    if path.suffix == ".safetensors":
-        from qgait.quantizers import model_file
-
-        network = model_file.load(path)
-        if network.trained:
-            raise QgaitError(
-                f"{path} was trained at {network.recipe}: it has no float level.", "give the float checkpoint."
-            )
-        return network.model, network.layers
-    from qgait.models import checkpoint
-    from qgait.models.backbone import describe
-
-    model = checkpoint.load(path, None)
-    return model.name, describe(model)

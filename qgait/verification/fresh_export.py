@@ -7,15 +7,19 @@ is left out: what is neither a value nor a node that is compared by name is comp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qgait.export.graph import Graph
 from qgait.export.onnx.check import check_onnx
 from qgait.export.onnx.metadata import DIGEST_KEY, PROVENANCE_KEY
 from qgait.export.onnx.own_nodes import strangers
+from qgait.export.onnx.packed_weights import packed_weight, weight_of
 from qgait.export.onnx.writer import to_onnx
 from qgait.verification.differences import ABSENT, Difference, of_arrays, of_plain, shown
 
@@ -78,15 +82,28 @@ def _plain(text: str) -> object:
 
 
 def _initializers(found: onnx.ModelProto, fresh: onnx.ModelProto) -> Iterator[Difference]:
+    """Of weights that are packed on either side the first number that differs, of all else the initializers."""
     stored, wanted = ({tensor.name: tensor for tensor in model.graph.initializer} for model in (found, fresh))
+    unequal: set[str] = set()
+    for name in dict.fromkeys(weight for part in (*wanted, *stored) if (weight := packed_weight(part)) is not None):
+        with suppress(ValueError, KeyError):  # what cannot be unpacked is compared as it is
+            differences = list(of_arrays(name, *(_weight(name, tensors) for tensors in (stored, wanted))))
+            unequal.update(difference.place.partition("[")[0] for difference in differences)
+            yield from differences
     for name in [*wanted, *(name for name in stored if name not in wanted)]:
+        if name in unequal or packed_weight(name) in unequal:
+            continue
         if name not in stored or name not in wanted:
             is_there = ("there", "missing") if name in stored else ("missing", "there")
             yield Difference(f"the constant {name}", *is_there)
         elif stored[name] != wanted[name]:
             arrays = (numpy_helper.to_array(tensors[name]) for tensors in (stored, wanted))
-            unequal = list(of_arrays(name, *arrays))
-            yield from unequal or [Difference(name, "written otherwise", "as qgait writes it")]
+            others = list(of_arrays(name, *arrays))
+            yield from others or [Difference(name, "written otherwise", "as qgait writes it")]
+
+
+def _weight(name: str, tensors: Mapping[str, onnx.TensorProto]) -> NDArray[np.integer]:
+    return numpy_helper.to_array(tensors[name]) if name in tensors else weight_of(name, tensors)
 
 
 def _nodes(where: str, found: Sequence[onnx.NodeProto], fresh: Sequence[onnx.NodeProto]) -> Iterator[Difference]:

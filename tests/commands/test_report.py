@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from example_graphs import silhouettes
-from small_networks import clips, network
+from small_networks import backbone, clips, network
 
 from qgait.cli import run
 from qgait.compiler.bundle import write as write_bundle
 from qgait.errors import QgaitError
 from qgait.export.folding import fold
 from qgait.export.onnx.writer import write
+from qgait.models import checkpoint
+from qgait.models.registry import build
 from qgait.quantizers import model_file
 from qgait.report import bundles as opening
 from qgait.runtime.bundle import Bundle
@@ -30,6 +33,8 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mine")
     net = network("gaitset")
     graph = fold(net)
+    checkpoint.save(backbone("gaitset"), folder / "float.pt")
+    checkpoint.save(backbone("gaitbase"), folder / "other.pt")
     model_file.save(net, folder / "model.safetensors")
     write(graph, folder / "model.onnx")
     write_bundle(graph, find("host"), folder / "host", clips(1, 3) + clips(1, 4))
@@ -66,6 +71,27 @@ def test_without_a_bundle_only_what_took_part_is_claimed(mine: Path, tmp_path: P
     code, facts, page = report(mine, tmp_path)
     assert code == 0 and facts["kernels"] == []
     assert "from PyTorch to ONNX Runtime." in page and "No bundle was given." in page
+
+
+def test_the_float_level_is_that_of_the_checkpoint(mine: Path, tmp_path: Path) -> None:
+    code, facts, page = report(mine, tmp_path)
+    assert code == 0 and "The float level was not evaluated: no --checkpoint was given." in page
+    assert "Without the float network" in page and {row["sqnr_db"] for row in facts["errors"]} == {None}
+    code, facts, page = report(mine, tmp_path, "--checkpoint", str(mine / "float.pt"))
+    assert code == 0 and facts["recognition"]["results"][0]["level"] == "float" and "Without the float" not in page
+    assert all(10 < row["sqnr_db"] < 80 for row in facts["errors"])
+    assert f"--checkpoint {mine / 'float.pt'}" in facts["commands"][0]["command"]
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(mine, tmp_path, "--checkpoint", str(mine / "other.pt"))[0] == 2
+    assert "other.pt" in capsys.readouterr().err
+    torch.manual_seed(0)
+    checkpoint.save(build("gaitset", channels=(8, 12, 20), embedding=20), tmp_path / "wider.pt")
+    assert report(mine, tmp_path, "--checkpoint", str(tmp_path / "wider.pt"))[0] == 2
+    assert "wider.pt is not the float network of this model" in capsys.readouterr().err
 
 
 def test_a_bundle_that_cannot_run_here_is_named(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

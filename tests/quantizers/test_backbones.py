@@ -23,7 +23,7 @@ from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.runtime import reference
 from qgait.runtime.ort import OnnxRuntime
 
-BITS = ("w8a8", "w4a4")
+BITS = ("w8a8", "w4a4", "w3a3", "w2a2")
 
 
 def both(net: SimulatedNetwork, graph: Graph, traced: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -53,7 +53,8 @@ def test_every_tensor_in_float64_equals_the_integers(name: str, bits: str) -> No
             np.testing.assert_array_equal(codes, expected[tensor], err_msg=f"{tensor}, {length} frames")
     assert_codes_equal(net.embed(clip, torch.float64), expected[graph.output][0])
     constant = [tensor for tensor, codes in expected.items() if codes.min() == codes.max()]
-    assert len(constant) <= len(expected) / 10, constant  # a channel or two of a narrow random network may be dead
+    most = len(expected) / (5 if bits == "w2a2" else 10)  # a channel or two of a narrow random network may be dead
+    assert len(constant) <= most, constant
     with torch.no_grad():
         pieces = net(torch.from_numpy(clip)[None], torch.float64, chunk=3)[0].numpy()
     np.testing.assert_array_equal(pieces, expected[graph.output][0])

@@ -152,11 +152,11 @@ def test_every_rival_trains_to_other_weights_than_straight_through(tmp_path: Pat
         assert not torch.equal(networks[one][moved], networks[other][moved]), (one, other)
 
 
-def test_a_trained_model_has_no_float_level_but_fake_and_int_agree(tmp_path: Path) -> None:
+def test_a_model_file_has_no_float_level_but_fake_and_int_agree(tmp_path: Path) -> None:
     train_quantized(model("gaitset"), WALKS, W4A4, dataclasses.replace(SETTINGS, stages=stages((1, 1))), tmp_path)
     clips = [walk.load() for walk in WALKS[:2]]
     with ExitStack() as stack:
-        with pytest.raises(QgaitError, match=r"was trained at w4a4.*give the float checkpoint"):
+        with pytest.raises(QgaitError, match=r"holds integers only, not the float level.*give the float checkpoint"):
             open_embedder(tmp_path / MODEL, "float", None, stack)
         fake = open_embedder(tmp_path / MODEL, "fake", None, stack).codes_many(clips)
         integer = open_embedder(tmp_path / MODEL, "int", "reference", stack).codes_many(clips)

@@ -5,7 +5,8 @@
 ``qgait.input``      the input contract        ``qgait.embedding``  layout and scale of the embedding
 ``qgait.cut``        the layers that run once a frame, and those that run once an embedding
 ``qgait.provenance`` what the file was made from, texts by name; it may be absent
-``qgait.graph``      the integer graph: tensors, operators, and the initialisers that hold their arrays
+``qgait.graph``      the integer graph: tensors, operators, and the initialisers that hold their arrays; a weight that
+                     is none is in planes (`qgait.export.onnx.packed_weights`)
 ``qgait.digest``     sha256 of everything else in the file
 
 Floats are written as hexadecimal literals, which are exact.
@@ -27,7 +28,7 @@ from qgait.export.onnx.names import EMBEDDING, FRAMES, INPUT, initializer_name, 
 from qgait.export.operators import Op, Tensor
 from qgait.provenance import THIS
 
-FORMAT = 3  # 1 had no windows over frames, 2 summed powers in int32
+FORMAT = 4  # 1 had no windows over frames, 2 summed powers in int32, 3 had all weights in int8
 FORMAT_KEY = "qgait.format"
 GRAPH_KEY = "qgait.graph"
 PROVENANCE_KEY = "qgait.provenance"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from qgait import provenance
 from qgait.errors import QgaitError
@@ -30,6 +31,7 @@ from qgait.export.onnx.metadata import (
 )
 from qgait.export.onnx.names import EMBEDDING, INPUT
 from qgait.export.onnx.operators import ONNX
+from qgait.export.onnx.packed_weights import shape_name, weight_of
 from qgait.export.onnx.schema import ARRAYS, KINDS, GraphFacts, TensorFacts
 from qgait.export.onnx.soundness import array_of, require_sound
 from qgait.export.operators import Op, Tensor
@@ -164,14 +166,26 @@ def _tensor(facts: TensorFacts) -> Tensor:
     return Tensor(facts.name, facts.shape, scale_from_json(facts.scale), **numbers)
 
 
+def _array(name: str, arrays: dict[str, onnx.TensorProto]) -> NDArray[np.integer]:
+    """KeyError where there is none, ValueError where it is a weight that is not packed as it should be."""
+    if name not in arrays and shape_name(name) in arrays:
+        return weight_of(name, arrays)
+    return array_of(arrays[name])
+
+
 def _op(facts: Any, tensors: dict[str, Tensor], arrays: dict[str, onnx.TensorProto], subject: str) -> Op:
     kind = KINDS[type(facts)]
     stored = {}
     for field, dtype in ARRAYS[kind].items():
         name = getattr(facts.initializers, field)
-        if name not in arrays:
-            raise QgaitError(f"{subject}: {short(facts.name)} has no initializer {short(name)}.", EXPORT_AGAIN)
-        stored[field] = array_of(arrays[name])
+        try:
+            stored[field] = _array(name, arrays)
+        except KeyError:
+            raise QgaitError(
+                f"{subject}: {short(facts.name)} has no initializer {short(name)}.", EXPORT_AGAIN
+            ) from None
+        except ValueError as error:  # says what is wrong with a packed weight
+            raise QgaitError(f"{subject}: {short(name)} {error}.", EXPORT_AGAIN) from None
         if stored[field].dtype not in (dtype, *((np.int32,) if dtype == np.int64 else ())):  # tables before format 3
             words = f"{stored[field].dtype}, not {np.dtype(dtype)}"
             raise QgaitError(f"{subject}: the initializer {short(name)} is {words}.", EXPORT_AGAIN)

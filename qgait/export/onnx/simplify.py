@@ -4,7 +4,8 @@ The writer leaves nothing to simplify for the networks of this project, so that 
 written and can be compared node by node; onnxsim confirms that. Where it does find something, its result replaces the
 file only if it is still all integers, still holds the same graph, ONNX Runtime computes the same codes from it, and
 every node of it is one of the graph's. onnxsim is native code that now and then crashes, so it runs in a process of its
-own.
+own. Packed weights are constants to it, which it would unpack for good: it sees the file with int8 weights, and what it
+makes of that is packed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from qgait.export.onnx.check import check_onnx
 from qgait.export.onnx.metadata import DIGEST_KEY, metadata_of, set_metadata
 from qgait.export.onnx.names import INPUT
 from qgait.export.onnx.own_nodes import require_own_nodes
+from qgait.export.onnx.packed_weights import pack_weights, unpack_weights
 from qgait.export.onnx.reader import from_onnx, load
 from qgait.export.onnx.writer import save
 from qgait.files import work_folder
@@ -46,9 +48,14 @@ def simplify(path: Path, graph: Graph, clips: Sequence[NDArray[np.uint8]]) -> st
         raise ValueError("the simplified file must be compared on at least one clip")
     original = load(path)
     try:
-        candidate = _simplified(path, original)
-        if _computing(candidate) == _computing(original):
+        unpacked = onnx.ModelProto()
+        unpacked.CopyFrom(original)
+        unpack_weights(unpacked)
+        candidate = _simplified(unpacked)
+        if _computing(candidate) == _computing(unpacked):
             return f"onnxsim finds nothing to simplify in {len(original.graph.node)} nodes."
+        pack_weights(candidate, graph)
+        set_metadata(candidate, {e.key: e.value for e in original.metadata_props if e.key != DIGEST_KEY})
         _require_same(original, candidate, graph, path, clips)
     except _RefusedError as reason:
         return f"Kept the file as it was written: {reason}."
@@ -61,15 +68,16 @@ class _RefusedError(Exception):
     """Why the simplified file is not taken."""
 
 
-def _simplified(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
-    """What onnxsim makes of ``path``, with the metadata of ``original``."""
+def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What onnxsim makes of ``model``."""
     try:
         tool = f"onnxsim {version('onnxsim')}"
     except PackageNotFoundError:
         raise _RefusedError("onnxsim is not installed") from None
     with work_folder() as folder:
-        result = folder / "simplified.onnx"
-        command = [sys.executable, "-m", "onnxsim", str(path.absolute()), str(result), "--skip-optimization", *SKIPPED]
+        source, result = folder / "model.onnx", folder / "simplified.onnx"
+        source.write_bytes(model.SerializeToString())
+        command = [sys.executable, "-m", "onnxsim", str(source), str(result), "--skip-optimization", *SKIPPED]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=folder, check=False)
         except subprocess.TimeoutExpired:
@@ -78,12 +86,9 @@ def _simplified(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
             last = (done.stderr.strip() or "no message").splitlines()[-1]
             raise _RefusedError(f"{tool} ended with code {done.returncode} ({last})")
         try:
-            candidate = onnx.load(result)
+            return onnx.load(result)
         except DecodeError:
             raise _RefusedError(f"{tool} wrote a file that is not ONNX") from None
-    entries = {entry.key: entry.value for entry in original.metadata_props if entry.key != DIGEST_KEY}
-    set_metadata(candidate, entries)
-    return candidate
 
 
 def _computing(model: onnx.ModelProto) -> bytes:

@@ -1,7 +1,7 @@
 """The integer graph as an ONNX file: silhouettes uint8 [frames, H, W] in, embedding codes int8 [1, P, C] out.
 
-Nothing between the two is a float. Weights are int8 on disk, so the file is about as large as the network has
-parameters. What a reader needs beyond the nodes is in the metadata (``metadata``).
+Nothing between the two is a float. A weight takes as many bits as its codes do (``packed_weights``), so the file is
+about as large as parameters times bits / 8. What a reader needs beyond the nodes is in the metadata (``metadata``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from qgait.export.onnx.metadata import metadata_of, set_metadata
 from qgait.export.onnx.names import EMBEDDING, FRAMES, INPUT
 from qgait.export.onnx.node_list import NodeList
 from qgait.export.onnx.nodes import add_input, add_operator
+from qgait.export.onnx.packed_weights import pack_weights
 from qgait.export.onnx.requant import DOMAIN, OPSET, requant_function
 from qgait.files import replace_file
 from qgait.version import __version__
@@ -47,6 +48,7 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
         producer_name="qgait",
         producer_version=__version__,
     )
+    pack_weights(model, graph)
     check_onnx(model)
     described = shape_inference.infer_shapes(model, strict_mode=True)  # of every value, for viewers
     set_metadata(described, metadata_of(graph))

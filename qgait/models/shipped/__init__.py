@@ -1,4 +1,4 @@
-"""The model that comes with qgait: a small GaitSet, trained on synthetic walkers and quantized."""
+"""What comes with qgait: a small GaitSet, trained on synthetic walkers, as a checkpoint and quantized."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ _FIX = "install qgait again; its files are not complete."
 def path() -> Path:
     """The quantized model, as ``qgait export`` reads it."""
     return _present("gaitset_walkers.safetensors", "The shipped model")
+
+
+def checkpoint() -> Path:
+    """The float network that the model was calibrated from, as ``qgait calibrate`` reads it."""
+    return _present("gaitset_walkers_float.safetensors", "The checkpoint of the shipped model")
 
 
 def provenance() -> dict[str, Any]:

@@ -71,9 +71,9 @@ def test_another_onnx_model(tmp_path: Path) -> None:
 def test_a_newer_format(exported: Path) -> None:
     model = onnx.load(exported)
     entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != DIGEST_KEY}
-    set_metadata(model, entries | {FORMAT_KEY: "4"})
+    set_metadata(model, entries | {FORMAT_KEY: "5"})
     onnx.save(model, exported)
-    assert "has format 4, newer than format 3" in refusal(exported).problem
+    assert "has format 5, newer than format 4" in refusal(exported).problem
 
 
 def initializer(model: onnx.ModelProto, suffix: str) -> onnx.TensorProto:
@@ -325,8 +325,8 @@ FORGERIES: dict[str, tuple[Edit, str]] = {
     "other words for the cut": (edit_metadata("qgait.cut", "conv0", "conv1"), "qgait.cut of its metadata does not"),
     "another model": (edit_metadata("qgait.model", "tiny", "huge"), "qgait.model of its metadata does not"),
     "an unknown entry": (lambda model: model.metadata_props.add(key="note", value="") and None, "unknown entry note"),
-    "a format in words": (edit_metadata(FORMAT_KEY, "3", "three"), "has the format three, which is no number"),
-    "format 0": (edit_metadata(FORMAT_KEY, "3", "0"), "has the format 0"),
+    "a format in words": (edit_metadata(FORMAT_KEY, "4", "four"), "has the format four, which is no number"),
+    "format 0": (edit_metadata(FORMAT_KEY, "4", "0"), "has the format 0"),
     "provenance that is no text": (
         lambda model: model.metadata_props.add(key=PROVENANCE_KEY, value='{"commit": 5}') and None,
         "qgait.provenance: commit has to be text, not a whole number",

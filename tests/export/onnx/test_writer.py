@@ -72,7 +72,7 @@ def test_bias_has_no_zero_point_term_in_the_file() -> None:
 def test_metadata_says_what_verify_and_compile_need() -> None:
     graph = tiny_graph()
     entries = {entry.key: entry.value for entry in to_onnx(graph).metadata_props}
-    assert entries["qgait.format"] == "3"
+    assert entries["qgait.format"] == "4"
     assert entries["qgait.model"] == "tiny"
     assert json.loads(entries["qgait.input"])["shape"] == ["frames", 16, 12]
     cut = json.loads(entries["qgait.cut"])
