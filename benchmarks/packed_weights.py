@@ -31,7 +31,6 @@ from qgait.models.backbone import describe
 from qgait.models.registry import build
 from qgait.quantizers.grid import Recipe
 from qgait.runtime.benchmark import bench
-from qgait.targets.memory import MIB
 from qgait.targets.processors import Target, find
 
 PUBLISHED = {"gaitset": {"channels": (32, 64, 128), "embedding": 256}, "gaitbase": {}}
@@ -91,7 +90,7 @@ def main() -> None:
     for name in options.networks:
         for bits in options.bits:
             graph = graph_of(name, bits)
-            ideal = sum(op.parameters * op.weight_bits / 8 for op in graph.ops if isinstance(op, Weighted))
+            ideal = sum(op.weight_bytes for op in graph.ops)
             for target in map(find, options.targets):
                 roomy = replace(target, flash_bytes=None, ram_bytes=None)
                 with tempfile.TemporaryDirectory() as work:
@@ -100,7 +99,7 @@ def main() -> None:
                         plain = measured(graph, roomy, Path(work) / "plain")
                 sizes = [f"{new:,} ({old:,})" for new, old in zip(packed[:3], plain[:3], strict=True)]
                 change = f"{packed[3] / 1e6:.2f} ({plain[3] / 1e6:.2f}, {100 * (packed[3] / plain[3] - 1):+.1f} %)"
-                rows.append((f"{name} {bits}", target.name, f"{ideal:,.0f}", *sizes, change))
+                rows.append((f"{name} {bits}", target.name, f"{ideal:,}", *sizes, change))
                 print(*rows[-1], sep=" | ", flush=True)
     table("Packed weights (in brackets: the same as int8)", COLUMNS, rows)
 

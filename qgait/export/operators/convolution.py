@@ -38,6 +38,11 @@ class Weighted(Op):
         """The fewest bits, 2 to 8, in which every weight is a number in two's complement. No file has to say it."""
         return max(2, 1 + max(int(self.weight.max()), ~int(self.weight.min())).bit_length())
 
+    @property
+    def weight_bytes(self) -> int:
+        """``weight_bits`` for each of them."""
+        return -(-self.parameters * self.weight_bits // 8)
+
     @classmethod
     def total(cls, weight: NDArray[np.integer]) -> NDArray[np.int64]:
         """The sum of an array of weights over the products of each output, in the shape of ``bias``."""
