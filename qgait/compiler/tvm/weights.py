@@ -1,14 +1,18 @@
 """Weights of 2 to 7 bits: packed in the library, and unpacked into scratch memory just before a kernel reads them.
 
 What a kernel reads together is a *piece*, such as the weights of one tile of channels. A piece is cut into groups of
-128 weights, and the bits of a group into planes of 4, 2 and 1 bits (5 = 4 + 1), the highest bits first. In a vector of
-a plane of b bits, byte j holds weights j, j + 16, j + 32, ... of the group, the first in its lowest b bits: shifts of
-whole vectors bring all of them back in order, and no lane is moved to another.
+128 weights: 8 vectors of 16, which lie in as many vectors as a weight has bits. Byte j of a stored vector holds byte j
+of others, as many whole ones as fit, from the lowest bit up: weights of 3 bits two by two. What is left at the top of
+all stored vectors, one after the other and from the highest bit down, are the vectors that did not fit. So shifts of
+whole vectors bring everything back in order, and no lane is moved to another.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,14 @@ VECTOR = 16  # weights in a vector
 VECTORS = 8  # of a group
 GROUP = VECTOR * VECTORS
 UNPACKED_AT_ONCE = 16 * 1024  # bytes: so much scratch memory may hold several pieces
+
+
+class Field(NamedTuple):
+    """``width`` bits of a stored vector from bit ``low`` on."""
+
+    stored: int
+    low: int
+    width: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +78,9 @@ class Weights:
         groups = int(packed.shape[0]) // (self.pieces * self.bits * VECTOR)
         with T.serial(0, groups) as group:
             at = (piece * groups + group) * (self.bits * VECTOR)
-            planes = [T.bind(load(packed, at + i * VECTOR, VECTOR)) for i in range(self.bits)]
+            stored = [T.bind(load(packed, at + i * VECTOR, VECTOR)) for i in range(self.bits)]
             for vector in range(VECTORS):
-                self._store(group * VECTORS + vector, _unpacked(planes, self.bits, vector))
+                self._store(group * VECTORS + vector, _unpacked(stored, self.bits, vector))
 
     def _store(self, vector: Index, values: tirx.PrimExpr) -> None:
         lanes = VECTOR // np.dtype(self.buffer.dtype).itemsize
@@ -76,35 +88,44 @@ class Weights:
         store(self.buffer, vector * lanes, whole, lanes)
 
 
-def planes_of(bits: int) -> list[int]:
-    """The bits of each plane, the highest first: 4, 2, 1 for 7."""
-    return [plane for plane in (4, 2, 1) if bits & plane]
+@cache
+def fields_of(bits: int) -> list[list[Field]]:
+    """Where each vector of a group lies, from its highest bit down."""
+    together = 8 // bits
+    whole = [[Field(vector // together, vector % together * bits, bits)] for vector in range(together * bits)]
+    left = [(stored, bit) for stored in range(bits) for bit in range(7, together * bits - 1, -1)]
+    rest = [left[i : i + bits] for i in range(0, len(left), bits)]
+    return whole + [
+        [Field(stored, min(places), len(places)) for stored, places in _by_vector(vector)] for vector in rest
+    ]
+
+
+def _by_vector(places: list[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    return [(stored, [bit for _, bit in of]) for stored, of in groupby(places, lambda place: place[0])]
 
 
 def pack(values: NDArray[np.int8], bits: int) -> NDArray[np.int8]:
     """[pieces, size], each within ``bits``, to [pieces, groups, bits, VECTOR]; zeros fill the last group."""
     pieces, size = values.shape
     vectors = np.pad(values, ((0, 0), (0, -size % GROUP))).view(np.uint8).reshape(pieces, -1, VECTORS, VECTOR)
-    planes, below = [], bits
-    for plane in planes_of(bits):
-        below -= plane
-        fields = (vectors >> below & (1 << plane) - 1).reshape(*vectors.shape[:2], plane, 8 // plane, VECTOR)
-        shifts = np.arange(0, 8, plane, dtype=np.uint8)[:, np.newaxis]
-        planes.append(np.bitwise_or.reduce(fields << shifts, axis=3))
-    return np.ascontiguousarray(np.concatenate(planes, axis=2)).view(np.int8)
+    packed = np.zeros((*vectors.shape[:2], bits, VECTOR), np.uint8)
+    for vector, fields in enumerate(fields_of(bits)):
+        below = bits
+        for field in fields:
+            below -= field.width
+            taken = vectors[:, :, vector] >> below & (1 << field.width) - 1
+            packed[:, :, field.stored] |= (taken << field.low).astype(np.uint8)
+    return packed.view(np.int8)
 
 
-def _unpacked(planes: list[tirx.PrimExpr], bits: int, vector: int) -> tirx.PrimExpr:
+def _unpacked(stored: list[tirx.PrimExpr], bits: int, vector: int) -> tirx.PrimExpr:
     """Vector number ``vector`` of a group: its fields side by side from the highest bit down, then shifted as one."""
-    parts: list[tuple[int, tirx.PrimExpr]] = []  # how many bits lie above, and the field in its place
-    above = 0
-    for plane in planes_of(bits):
-        which, field = divmod(vector, 8 // plane)
-        parts.append((above, _moved(planes[above + which], 8 - above - plane * (field + 1))))
-        above += plane
-    made = parts[0][1]
-    for above, part in parts[1:]:  # beside a field is what is not its own; what is below goes with the last shift
+    first, *others = fields_of(bits)[vector]
+    made, above = _moved(stored[first.stored], 8 - first.width - first.low), first.width
+    for field in others:  # beside a field is what is not its own; what is below goes with the last shift
+        part = _moved(stored[field.stored], 8 - above - field.width - field.low)
         made = (made & _byte(-1 << (8 - above))) | (part & _byte((1 << (8 - above)) - 1))
+        above += field.width
     return tirx.shift_right(made, _byte(8 - bits))
 
 

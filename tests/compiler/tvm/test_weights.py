@@ -107,13 +107,16 @@ def test_bytes_are_those_of_the_bits(bits: int) -> None:
     packed = pack(values, bits)
     assert packed.shape == (3, 4, bits, 16) and packed.nbytes == 3 * 512 * bits // 8
     bytes_of = packed.view(np.uint8)
-    for piece, weight in [(0, 0), (1, 17), (2, 499), (1, 300), (0, 127), (2, 128)]:
+    for piece, weight in [(0, 0), (1, 17), (2, 499), (1, 300), (0, 127), (2, 128), (1, 101), (0, 90)]:
         vector, lane = weight % 128 // 16, weight % 16
-        value = first = 0
-        for plane in (plane for plane in (4, 2, 1) if bits & plane):
-            byte = int(bytes_of[piece, weight // 128, first + vector * plane // 8, lane])
-            value = value << plane | (byte >> vector * plane % 8) & (1 << plane) - 1
-            first += plane
+        stored = [int(byte) for byte in bytes_of[piece, weight // 128, :, lane]]
+        together = 8 // bits
+        if vector < together * bits:
+            value = stored[vector // together] >> vector % together * bits & (1 << bits) - 1
+        else:
+            left = "".join(f"{byte:08b}"[: 8 - together * bits] for byte in stored)
+            at = (vector - together * bits) * bits
+            value = int(left[at : at + bits], 2)
         assert (value ^ largest) - largest == values[piece, weight]
 
 
