@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from qgait.calibration.calibrate import calibrate
-from qgait.commands.output import table
 from qgait.compiler.assembly import Assembly, assemble
 from qgait.compiler.bundle import write_assembly
 from qgait.data.walkers.dataset import sequence
@@ -36,7 +35,15 @@ from qgait.targets.processors import Target, find
 PUBLISHED = {"gaitset": {"channels": (32, 64, 128), "embedding": 256}, "gaitbase": {}}
 BITS = ("w8a8", "w4a4", "w3a3", "w2a2")
 HARNESS = ("gait_run.c", "selftest.c", "clip_stream.c", "signature.c", "ed25519.zig")
-COLUMNS = ("network", "target", "parameters x bits / 8", "weights", "read-only", "arena", "M instructions")
+COLUMNS = (
+    "network",
+    "target",
+    "parameters x bits / 8",
+    "weights",
+    "code and weights",
+    "arena",
+    "M instructions a frame",
+)
 
 
 def graph_of(name: str, bits: str) -> Graph:
@@ -79,14 +86,15 @@ def measured(graph: Graph, target: Target, folder: Path) -> tuple[int, int, int,
 
 
 def main() -> None:
-    """Prints a line a network, bit widths and target."""
+    """Prints a line a network, bit widths and target; in brackets the same as int8."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=PUBLISHED, default=list(PUBLISHED))
     parser.add_argument("--targets", nargs="+", default=["arm", "cortex-m55"])
     parser.add_argument("--bits", nargs="+", default=list(BITS))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
+    for row in (COLUMNS, ["---"] * len(COLUMNS)):
+        print(f"| {' | '.join(row)} |")
     for name in options.networks:
         for bits in options.bits:
             graph = graph_of(name, bits)
@@ -99,9 +107,7 @@ def main() -> None:
                         plain = measured(graph, roomy, Path(work) / "plain")
                 sizes = [f"{new:,} ({old:,})" for new, old in zip(packed[:3], plain[:3], strict=True)]
                 change = f"{packed[3] / 1e6:.2f} ({plain[3] / 1e6:.2f}, {100 * (packed[3] / plain[3] - 1):+.1f} %)"
-                rows.append((f"{name} {bits}", target.name, f"{ideal:,}", *sizes, change))
-                print(*rows[-1], sep=" | ", flush=True)
-    table("Packed weights (in brackets: the same as int8)", COLUMNS, rows)
+                print(f"| {' | '.join((f'{name} {bits}', target.name, f'{ideal:,}', *sizes, change))} |", flush=True)
 
 
 if __name__ == "__main__":
