@@ -33,6 +33,7 @@ class ConvCase:
     table: str = ""  # "monotone" or "random"
     pool: int = 1
     gain: float = 1.0  # of the multipliers; 1 spreads the codes over their range
+    bits: int = 8  # of the weights
 
     @property
     def _weights(self) -> tuple[int, ...]:
@@ -46,12 +47,15 @@ class ConvCase:
         tensors = {"x": Tensor("x", self.source, np.float32(1), self.zero_points[0])}
         codes = {"x": rng.choice([-128, -127, -3, 0, 5, 126, 127, *rng.integers(-128, 128, 9)], self.source)}
         kind, channels = (DepthwiseConv2d, depth) if self.channels is None else (Conv2d, self.channels)
-        weight = rng.integers(-127, 128, self._weights).astype(np.int8)
-        bias = (rng.integers(-9999, 9999, channels) - self.zero_points[0] * kind.total(weight)).astype(np.int32)
+        largest = 2 ** (self.bits - 1) - 1
+        weight = rng.integers(-largest, largest + 1, self._weights).astype(np.int8)
+        bias = (rng.integers(-9999, 9999, channels) * largest // 127 - self.zero_points[0] * kind.total(weight)).astype(
+            np.int32
+        )
         top, left, bottom, right = self.padding
         rows = (height + top + bottom - self.kernel[0]) // self.stride[0] + 1
         columns = (width + left + right - self.kernel[1]) // self.stride[1] + 1
-        spread = self.gain * 90 / (74 * 74 * np.sqrt(weight.size / channels))
+        spread = self.gain * 90 / (74 * 74 * np.sqrt(weight.size / channels)) * (127 / largest)
         requant = Requant(*encode_multiplier((spread * rng.uniform(0.3, 3, channels)).astype(np.float32)))
         conv = kind("conv", ("x",), "conv", weight, bias, self.stride, self.padding, requant)
         ops: list[Op] = [conv]

@@ -103,13 +103,13 @@ def calls_of(kernels: Sequence[Kernel], graph: Graph, tensors: Mapping[str, Code
     for number, kernel in enumerate(kernels):
         inputs = [f"{number} in {i}" for i in range(len(kernel.inputs))]
         constants = [f"{number} constant {i}" for i in range(len(kernel.constants))]
-        scratch = [f"{number} scratch"] if kernel.scratch_bytes else []
+        scratch = {f"{number} {name}": size for name, (_, size) in kernel.working.items()}
         for name, tensor in zip(inputs, kernel.inputs, strict=True):
             calls.given(name, tensors[tensor].tobytes())
         for name, array in zip(constants, kernel.constants, strict=True):
             calls.given(name, array.tobytes(), 64)
-        for name in scratch:
-            calls.scratch(name, kernel.scratch_bytes)
+        for name, size in scratch.items():
+            calls.scratch(name, size)
         calls.written(f"{number} out", ANYTHING * graph.tensors[kernel.output].size)
         calls.call(number, [*inputs, *constants, *scratch, f"{number} out"])
     return calls

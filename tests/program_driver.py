@@ -59,9 +59,9 @@ class Clip:
         constants = [f"{kernel.symbol} constant {i}" for i in range(len(kernel.constants))]
         for name, array in zip(constants, kernel.constants, strict=True):
             self.calls.given(name, array.tobytes(), 64)
-        scratch = [f"{kernel.symbol} scratch"] if kernel.scratch_bytes else []
-        for name in scratch:
-            self.calls.scratch(name, kernel.scratch_bytes)
+        scratch = {f"{kernel.symbol} {name}": size for name, (_, size) in kernel.working.items()}
+        for name, size in scratch.items():
+            self.calls.scratch(name, size)
         output = self._place(kernel.output, frame)
         if kernel.in_place is not None and self._shares(kernel):
             self.moved[output] = output = self._place(kernel.in_place, frame)

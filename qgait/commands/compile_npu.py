@@ -27,6 +27,8 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
     found = estimate(npu)
     on_npu = [op for segment in plan.partition.segments for op in segment.ops]
     share = sum(op.macs(graph.tensors) for op in on_npu) / max(sum(op.macs(graph.tensors) for op in graph.ops), 1)
+    packed = sum(op.weight_bytes for op in on_npu)
+    compressed = sum(len(compiled.weights) for compiled in plan.compiled.values())
     streams_table(found, f"{graph.model} {graph.bits} on {found.accelerator}")
     for line in _choices(npu["choices"]):
         console.print(line, soft_wrap=True)
@@ -38,6 +40,8 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
         ("host", plan.host.description),
         ("operators on the NPU", f"{len(on_npu)} of {len(graph.ops)}, {share:.1%} of the MACs"),
         ("kernels on the host", sum("symbol" in kernel for kernel in bundle.manifest["kernels"])),
+        ("weights on the NPU, packed", kib(packed)),
+        ("the same with multipliers, compressed by Vela", kib(compressed)),
         ("code and weights of the library", kib(bundle.library_bytes)),
         ("arena, with the NPU's working memory", kib(memory["arena_bytes"])),
         ("kept from frame to frame", kib(memory["state_bytes"])),
@@ -57,6 +61,7 @@ def show_npu(made: ForNpu, out: Path) -> dict[str, Any]:
         "operators": len(graph.ops),
         "operators_on_npu": len(on_npu),
         "macs_on_npu": share,
+        "npu_weight_bytes": {"packed": packed, "compressed": compressed},
         "choices": npu["choices"],
         "operators_on_host": staying,
         "library_bytes": bundle.library_bytes,

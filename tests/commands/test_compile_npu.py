@@ -13,6 +13,7 @@ from qgait.cli import run
 from qgait.commands.compile import compile_
 from qgait.commands.settings import as_options
 from qgait.compiler.npu.ethosu import vela
+from qgait.export.onnx.reader import read
 from qgait.export.onnx.writer import write
 from qgait.runtime.bundle import Bundle
 
@@ -57,6 +58,10 @@ def test_a_network_wholly_on_the_npu_and_on_chip(
         assert f"{stream['cycles']:,}" in printed and 0 < stream["share"] < 1
         assert stream["milliseconds"] == pytest.approx(stream["cycles"] / 200e3)
         assert (tmp_path / "bundle" / "npu" / f"{stream['name']}.tflite").read_bytes()[4:8] == b"TFL3"
+    weights = (tmp_path / "bundle" / "npu").glob("*.weights")
+    assert facts["npu_weight_bytes"]["compressed"] == sum(file.stat().st_size for file in weights)
+    assert facts["npu_weight_bytes"]["packed"] == sum(op.weight_bytes for op in read(onnx).ops) > 0
+    assert "compressed by Vela" in printed and "weights on the NPU, packed" in printed
     assert facts["selftest"]["streams"] and facts["selftest"]["codes"] > 0
     assert "a reading of public sources and not silicon" in printed and "Vela's estimate" in printed
 

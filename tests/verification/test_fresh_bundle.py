@@ -15,13 +15,15 @@ from small_networks import clips, network
 
 from qgait.cli import run
 from qgait.compiler.bundle import write
-from qgait.errors import QgaitError
+from qgait.errors import ParityError, QgaitError
 from qgait.export.folding import fold
 from qgait.export.graph import Graph
+from qgait.export.operators import Conv2d
 from qgait.quantizers import model_file
 from qgait.runtime.bundle import Bundle
 from qgait.runtime.bundle_manifest import read_manifest, sign
 from qgait.runtime.compiled import Compiled
+from qgait.runtime.selftest import selftest
 from qgait.targets.processors import find
 from qgait.verification.fresh_bundle import FreshBundle, bundle_differences, rebuild
 from qgait.verification.verify_bundle import verify_bundle
@@ -94,6 +96,26 @@ def test_a_changed_constant_is_named_with_its_layer(copy: Path) -> None:
             f"a constant of {' + '.join(layer.layers)}, int32 {list(layer.array.shape)}, in {name}: "
             f"[{', '.join(map(str, np.unravel_index(1, layer.array.shape)))}] is {wanted ^ 1}, not {wanted}"
         )
+
+
+def test_one_bit_of_packed_weights_is_named_with_its_layer(tmp_path: Path) -> None:
+    narrow = fold(network("gaitsimple", "w3a3"))
+    made = write(narrow, find("host"), tmp_path / "made", [clips(1, 5)[0], clips(1, 2)[0]])
+    again = rebuild(made, narrow, tmp_path / "again")
+    glue = again.assembly.glue
+    layer = next(op for op in narrow.ops if isinstance(op, Conv2d) and op.weight_bits == 3)
+    packed = next(one for one in glue.constants if layer.name in one.layers)
+    assert packed.array.nbytes < layer.weight.size
+    for name in ("libgait.so", "gait-run"):
+        content = bytearray((made.path / name).read_bytes())
+        content[bytes(content).find(glue.weights) + packed.offset + 1] ^= 4
+        (made.path / name).write_bytes(content)
+    signed_again(made.path)
+    found = [str(one) for one in bundle_differences(Bundle.open(made.path), again)]
+    assert len(found) == 2 and all(line.startswith(f"a constant of {layer.name}") for line in found)
+    assert all("[1] is" in line for line in found)
+    with pytest.raises(ParityError, match=r"channel \d+ is"):
+        selftest(Bundle.open(made.path))
 
 
 @pytest.mark.parametrize("name", ["walk.h", "libwalk.a", "libwalk.so", "walk-run", "walk.pc", "selftest/clip0.frames"])

@@ -37,7 +37,8 @@ class Calls:
             f"(const {C_TYPES[array.dtype.name]} *)({self._weights} + {offset})"
             for array, offset in zip(kernel.constants, self._constants[kernel.symbol], strict=True)
         ]
-        scratch = [f"base + scratch_{kernel.symbol}"] if kernel.scratch_bytes else []
+        start = f"base + scratch_{kernel.symbol}"
+        scratch = [f"{start} + {offset}" if offset else start for offset, _ in kernel.working.values()]
         return [
             f"    /* {plain(', '.join(kernel.ops) or kernel.output)} */",
             f"    {kernel.symbol}({', '.join([*inputs, *weights, *scratch, output])});",

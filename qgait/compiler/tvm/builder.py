@@ -37,36 +37,40 @@ def constant(values: ArrayLike, dtype: str) -> NDArray[np.generic]:
 
 
 class Function:
-    """The arguments of one C function; declare them in the order of ``Kernel.prototype``."""
+    """The arguments of one C function: inputs first, then constants, scratch memory and the output."""
 
     def __init__(self, group: Group, in_place: str | None = None) -> None:
         self.group = group
         self.in_place = in_place
         self.func: tirx.PrimFunc | None = None
-        self._arguments: list[tirx.Var] = []
+        self._inputs: list[tirx.Var] = []
+        self._constants: list[tirx.Var] = []
+        self._working: list[tirx.Var] = []
+        self._unpacked: list[tirx.Var] = []
+        self._outputs: list[tirx.Var] = []
         self._declarations: list[tirx.Stmt] = []
         self.constants: list[NDArray[np.generic]] = []
-        self.scratch_bytes = 0
+        self.scratch_bytes = self.unpacked_bytes = 0
         self._neighbours = 0
 
     def input(self, tensor: Tensor, index: int = 0) -> tirx.Buffer:
         """The codes of the input number ``index``."""
-        return self._argument(f"in{index}", tensor.size, "int8")
+        return self._argument(self._inputs, f"in{index}", tensor.size, "int8")
 
     def window(self, tensor: Tensor, size: int) -> tuple[list[tirx.Buffer], tirx.Buffer]:
         """The codes of ``size`` neighbouring values, and for each -1 or, where it is missing, 0."""
         self._neighbours = size
         values = [self.input(tensor, index) for index in range(size)]
-        return values, self._argument("present", size, "int8")
+        return values, self._argument(self._inputs, "present", size, "int8")
 
     def constant(self, values: ArrayLike, dtype: str) -> tirx.Buffer:
         """An array that goes into the library."""
         self.constants.append(constant(values, dtype))
-        return self._argument(f"constant{len(self.constants) - 1}", self.constants[-1].size, dtype)
+        return self._argument(self._constants, f"constant{len(self.constants) - 1}", self.constants[-1].size, dtype)
 
     def scratch(self, *areas: tuple[int, str]) -> list[tirx.Buffer]:
         """One 64-byte aligned buffer in scratch memory for every (size, dtype)."""
-        pointer = self._pointer("scratch", "int8")
+        pointer = self._pointer(self._working, "scratch", "int8")
         buffers: list[tirx.Buffer] = []
         for size, dtype in areas:
             width = np.dtype(dtype).itemsize
@@ -75,9 +79,17 @@ class Function:
             self.scratch_bytes += aligned(size * width)
         return buffers
 
+    def unpacked(self, size: int, dtype: str) -> tirx.Buffer:
+        """Scratch memory for unpacked weights, an argument of its own.
+
+        LLVM then counts in it apart from the activations, as in weights that lie in the library.
+        """
+        self.unpacked_bytes = aligned(size * np.dtype(dtype).itemsize)
+        return self._argument(self._unpacked, "unpacked", size, dtype)
+
     def output(self, tensor: Tensor) -> tirx.Buffer:
         """The codes of the result."""
-        return self._argument("out", tensor.size, "int8")
+        return self._argument(self._outputs, "out", tensor.size, "int8")
 
     def kernel(self) -> Kernel:
         """The finished function with everything the bundle has to know."""
@@ -88,18 +100,19 @@ class Function:
             inputs=self.group.inputs,
             output=self.group.output,
             constants=tuple(self.constants),
-            scratch_bytes=self.scratch_bytes,
+            scratch_bytes=self.scratch_bytes + self.unpacked_bytes,
+            unpacked_bytes=self.unpacked_bytes,
             func=self.func,
             in_place=self.in_place,
             neighbours=self._neighbours,
         )
 
-    def _argument(self, name: str, size: int, dtype: str) -> tirx.Buffer:
-        return self._declare(name, size, dtype, self._pointer(name, dtype))
+    def _argument(self, kind: list[tirx.Var], name: str, size: int, dtype: str) -> tirx.Buffer:
+        return self._declare(name, size, dtype, self._pointer(kind, name, dtype))
 
-    def _pointer(self, name: str, dtype: str) -> tirx.Var:
-        self._arguments.append(tirx.Var(name, PointerType(PrimType(dtype))))
-        return self._arguments[-1]
+    def _pointer(self, kind: list[tirx.Var], name: str, dtype: str) -> tirx.Var:
+        kind.append(tirx.Var(name, PointerType(PrimType(dtype))))
+        return kind[-1]
 
     def _declare(self, name: str, size: int, dtype: str, pointer: tirx.Var, offset: int = 0) -> tirx.Buffer:
         buffer = tirx.decl_buffer((size,), dtype, name, pointer, elem_offset=offset)
@@ -108,7 +121,8 @@ class Function:
 
     def _with_arguments(self, body: tirx.Stmt) -> tirx.PrimFunc:
         """Arguments that no two of which overlap, unless the kernel may work in place."""
-        func = tirx.PrimFunc(self._arguments, tirx.SeqStmt([*self._declarations, body]))
+        arguments = [*self._inputs, *self._constants, *self._working, *self._unpacked, *self._outputs]
+        func = tirx.PrimFunc(arguments, tirx.SeqStmt([*self._declarations, body]))
         return func if self.in_place else func.with_attr("tirx.noalias", True)
 
 
@@ -122,6 +136,16 @@ def function(group: Group, in_place: str | None = None) -> Iterator[Function]:
     with IRBuilder() as builder, T.prim_func(is_private=True):
         yield built
     built.func = built._with_arguments(builder.get().body)
+
+
+@contextmanager
+def loop(count: int, extent: Index | None = None) -> Iterator[Index]:
+    """A loop of ``extent`` rounds, known to be ``count``; one round is its body alone, where LLVM spills less."""
+    if count == 1:
+        yield 0
+    else:
+        with T.serial(0, count if extent is None else extent) as i:
+            yield i
 
 
 def lanes_of(size: int, most: int = 16) -> int:

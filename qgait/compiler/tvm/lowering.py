@@ -43,6 +43,7 @@ from qgait.export.operators import (
     RowSlice,
     StripPool,
     Table,
+    Weighted,
     WindowMax,
     WindowPool,
 )
@@ -56,8 +57,8 @@ Lowering = Callable[[Group, Graph, Target], tuple[Kernel, str]]
 def lower(graph: Graph, target: Target, calls: Sequence[NpuCall] = ()) -> Program:
     """The kernels of ``graph`` for ``target``, and between them the ``calls`` of an NPU that computes the rest.
 
-    ``notes`` tells which convolution each layer got. Raises ValueError when calls wait for each other, or when one has
-    operators that run at different moments.
+    ``notes`` tells which convolution each layer got, and of packed weights how many bits they have. Raises ValueError
+    when calls wait for each other, or when one has operators that run at different moments.
     """
     frame, clip, notes = list[Step]([codes_kernel(graph)]), list[Step](), list[str]()
     times = graph.schedule
@@ -73,11 +74,15 @@ def lower(graph: Graph, target: Target, calls: Sequence[NpuCall] = ()) -> Progra
         elif not needs_no_kernel(unit.op, inside):
             kernel, choice = kernel_of(unit, graph, target)
             side.append(kernel)
-            notes.append(f"{' + '.join(kernel.ops)}: {choice}")
+            notes.append(f"{' + '.join(kernel.ops)}: {choice}{_packing(unit.op, kernel)}")
     kept = {*times.rings, *(op.output for op in graph.ops if isinstance(op, FrameMax))}
     for side in (frame, clip):
         inside |= placed(side, kept, inside)
     return Program(graph, target, tuple(frame), tuple(clip), tuple(notes), inside)
+
+
+def _packing(op: Op, kernel: Kernel) -> str:
+    return f", weights of {op.weight_bits} bits" if isinstance(op, Weighted) and kernel.unpacked_bytes else ""
 
 
 def _ops(unit: Group | NpuCall) -> tuple[Op, ...]:

@@ -21,11 +21,12 @@ C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "i
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """One C function: ``void symbol(in0[, in1...], constant0[, ...], [scratch,] out)``.
+    """One C function: ``void symbol(in0[, in1...], constant0[, ...], [scratch,] [unpacked,] out)``.
 
     Inputs and output are dense int8 tensors in NHWC order without padding (``codes``, the first kernel of a frame,
-    reads the uint8 silhouette as the same bytes). Constants are read-only and 64-byte aligned; scratch holds nothing
-    between calls. ``in_place`` names an input whose memory may be the output's. ``ops`` names the graph's operators.
+    reads the uint8 silhouette as the same bytes). Constants are read-only and 64-byte aligned; scratch memory holds
+    nothing between calls, and its last ``unpacked_bytes`` are for weights that are unpacked. ``in_place`` names an
+    input whose memory may be the output's. ``ops`` names the graph's operators.
 
     A window takes ``neighbours`` pointers in place of its one input, the oldest value first, and ``present``: one byte
     for each, -1, or 0 where the value is missing (its pointer is then that of a value which is there).
@@ -40,6 +41,14 @@ class Kernel:
     func: PrimFunc
     in_place: str | None = None
     neighbours: int = 0
+    unpacked_bytes: int = 0
+
+    @property
+    def working(self) -> dict[str, tuple[int, int]]:
+        """The arguments that are scratch memory: offset in it and bytes, by name."""
+        first = self.scratch_bytes - self.unpacked_bytes
+        areas = {"scratch": (0, first), "unpacked": (first, self.unpacked_bytes)}
+        return {name: area for name, area in areas.items() if area[1]}
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -51,7 +60,7 @@ class Kernel:
         inputs = [f"const int8_t *in{i}" for i in range(self.neighbours or len(self.inputs))]
         inputs += ["const int8_t *present"] if self.neighbours else []
         constants = [f"const {C_TYPES[array.dtype.name]} *constant{i}" for i, array in enumerate(self.constants)]
-        scratch = ["int8_t *scratch"] if self.scratch_bytes else []
+        scratch = [f"int8_t *{name}" for name in self.working]
         return f"void {self.symbol}({', '.join([*inputs, *constants, *scratch, 'int8_t *out'])})"
 
 

@@ -33,6 +33,16 @@ class Weighted(Op):
         """How many int8 weights there are."""
         return self.weight.size
 
+    @property
+    def weight_bits(self) -> int:
+        """The fewest bits, 2 to 8, in which every weight is a number in two's complement. No file has to say it."""
+        return max(2, 1 + max(int(self.weight.max()), ~int(self.weight.min())).bit_length())
+
+    @property
+    def weight_bytes(self) -> int:
+        """``weight_bits`` for each of them."""
+        return -(-self.parameters * self.weight_bits // 8)
+
     @classmethod
     def total(cls, weight: NDArray[np.integer]) -> NDArray[np.int64]:
         """The sum of an array of weights over the products of each output, in the shape of ``bias``."""

@@ -40,6 +40,11 @@ class Op:
         return 0
 
     @property
+    def weight_bytes(self) -> int:
+        """What its weights take when they are packed; 0 without weights."""
+        return 0
+
+    @property
     def words(self) -> str:
         """What it does, in a few words for pictures."""
         return type(self).__name__

@@ -3,6 +3,7 @@
 for a block of output rows:
     gather its input rows                                          gather.py
     for a tile of output channels:
+        unpack its weights                                         weights.py
         for a row of the block, for a tile of pixels:
             multiply and requantize                                tile.py
             add the shortcut, clip                                 dotprod.py, vnni.py
@@ -116,6 +117,7 @@ class _Nest:
     def _channel_tile(self, block: Expr, tile: Expr, valid: int) -> None:
         """A row block of one tile of channels, of which ``valid`` exist."""
         plan = self.plan
+        self.tile.weights_of(tile)
         with T.serial(0, plan.row_block) as row:
             x = 0
             for count, width in plan.pixel_tiles:

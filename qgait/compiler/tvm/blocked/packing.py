@@ -14,7 +14,7 @@ Number = TypeVar("Number", np.int8, np.int32)
 
 
 def packed_weights(conv: Conv2d, plan: ConvPlan) -> NDArray[np.int8]:
-    """Int8 [tiles][blocks][taps][4 groups][tile][4]; channels and depths that do not exist are zero."""
+    """Int8 [tiles, blocks * taps * 4 groups * tile * 4]; channels and depths that do not exist are zero."""
     if plan.by_rows:
         outputs, kh, kw, depth = conv.weight.shape
         blocks = conv.weight.reshape(outputs, kh, kw, depth // BLOCK, BLOCK)[:, :, list(plan.tap_order)]
@@ -24,7 +24,7 @@ def packed_weights(conv: Conv2d, plan: ConvPlan) -> NDArray[np.int8]:
         flat = np.pad(flat, ((0, 0), (0, -flat.shape[1] % BLOCK)))
     groups = flat.shape[1] // 4
     tiles = _in_tiles(flat, plan).reshape(-1, plan.tile, groups, 4)
-    return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(-1)
+    return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(len(tiles), -1)
 
 
 def packed_bias(conv: Conv2d, plan: ConvPlan, code_offset: int, copies: int) -> NDArray[np.int32]:

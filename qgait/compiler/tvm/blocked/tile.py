@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +9,10 @@ from tvm.script.ir_builder import tirx as T
 
 from qgait.compiler.tvm.blocked.packing import packed_bias, packed_rescaling, packed_weights
 from qgait.compiler.tvm.blocked.plan import ConvPlan
-from qgait.compiler.tvm.builder import Function, load, local, store
+from qgait.compiler.tvm.builder import Function, load, local, loop, store
 from qgait.compiler.tvm.dot_products import Buffer, DotProducts, Expr
 from qgait.compiler.tvm.rescaling import Int32
+from qgait.compiler.tvm.weights import Weights
 from qgait.export.operators import Conv2d
 
 
@@ -25,7 +24,7 @@ class TileConstants:
     fast as one is copied. rescale [tiles][rows][tile] (``ShortRescaling.rows``).
     """
 
-    weights: Buffer
+    weights: Weights  # a piece is a tile
     bias: Buffer
     bias_copies: int
     rescale: Buffer
@@ -37,7 +36,7 @@ class TileConstants:
         """Packs them and declares them as constants of the function."""
         copies = dots.pixels if dots.holds_codes else 1
         return TileConstants(
-            weights=f.constant(packed_weights(conv, plan), "int8"),
+            weights=Weights.declare(f, packed_weights(conv, plan), conv.weight_bits),
             bias=f.constant(packed_bias(conv, plan, dots.code_offset, copies), "int32"),
             bias_copies=copies,
             rescale=f.constant(packed_rescaling(np.stack(rows), plan), "int32"),
@@ -52,6 +51,12 @@ class RegisterTile:
     def __init__(self, plan: ConvPlan, dots: DotProducts, gathered: Buffer, constants: TileConstants) -> None:
         self.operand, self.dots, self.gathered, self.constants = plan.operand, dots, gathered, constants
         self.rounds = T.bind(load(constants.rounds, 0, 1))
+        self.weights_at: Expr = 0
+        constants.weights.begin()
+
+    def weights_of(self, tile: Expr) -> None:
+        """Before `values` of channel tile ``tile``."""
+        self.weights_at = self.constants.weights.bring(tile)
 
     def values(self, row: Expr, x: Expr, pixels: int, tile: Expr) -> list[list[Expr]]:
         """Requantized int32 vectors [pixel][vector], no zero point, not clipped, of channel tile ``tile``.
@@ -67,10 +72,10 @@ class RegisterTile:
 
         first = row * operand.row_stride + x * operand.pixel_stride
         if operand.full_blocks:
-            with _loop(operand.full_blocks, self.rounds) as block:
-                self._multiply_block(accumulators, first, block, tile, 4)
+            with loop(operand.full_blocks, self.rounds) as block:
+                self._multiply_block(accumulators, first, block, 4)
         if operand.blocks > operand.full_blocks:
-            self._multiply_block(accumulators, first, operand.full_blocks, tile, operand.last_groups)
+            self._multiply_block(accumulators, first, operand.full_blocks, operand.last_groups)
 
         for v in range(dots.vectors):
             count = self.constants.rescale_rows
@@ -79,12 +84,12 @@ class RegisterTile:
                 accumulators[p, v] = dots.rescaling.rescaled(accumulators[p, v], rows)
         return [[accumulators[p, v] for v in range(dots.vectors)] for p in range(pixels)]
 
-    def _multiply_block(self, accumulators: Accumulators, first: Expr, block: Expr, tile: Expr, groups: int) -> None:
+    def _multiply_block(self, accumulators: Accumulators, first: Expr, block: Expr, groups: int) -> None:
         """All taps of one block of K."""
         operand = self.operand
-        step = (tile * operand.blocks + block) * sum(count for _, count in operand.runs)
+        step = (self.weights_at * operand.blocks + block) * sum(count for _, count in operand.runs)
         for offset, count in operand.runs:
-            with _loop(count, count) as tap:
+            with loop(count) as tap:
                 start = first + block * operand.block_stride + offset + tap * operand.pixel_stride
                 self._multiply_tap(accumulators, start, step + tap, groups)
             step += count
@@ -96,7 +101,7 @@ class RegisterTile:
             for p, v in accumulators.places(vectors_first=not dots.holds_codes):
                 if v not in weights:
                     at = ((step * 4 + g) * dots.vectors + v) * dots.lanes * 4
-                    weights[v] = T.bind(load(self.constants.weights, at, dots.lanes * 4))
+                    weights[v] = T.bind(load(self.constants.weights.buffer, at, dots.lanes * 4))
                 pixel = start + p * self.operand.pixel_stride
                 accumulators[p, v] = dots.dot(accumulators[p, v], weights[v], self.gathered, pixel, g)
 
@@ -125,13 +130,3 @@ class Accumulators:
 
     def _at(self, pixel: int, vector: int) -> int:
         return (pixel * self.vectors + vector) * self.lanes
-
-
-@contextmanager
-def _loop(count: int, extent: Expr) -> Iterator[Expr]:
-    """A loop of ``extent`` rounds, known to be ``count``; one round is its body alone, where LLVM spills less."""
-    if count == 1:
-        yield 0
-    else:
-        with T.serial(0, extent) as i:
-            yield i

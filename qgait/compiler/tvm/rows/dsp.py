@@ -17,7 +17,7 @@ from qgait.compiler.tvm.dsp import multiplied, widened
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.program import Kernel
-from qgait.compiler.tvm.rows.nest import Tiles, Weights, row_kernel
+from qgait.compiler.tvm.rows.nest import Packed, Tiles, row_kernel
 from qgait.compiler.tvm.rows.tile import Tile, pack_channels
 from qgait.export.graph import Graph
 
@@ -41,14 +41,14 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
     return row_kernel(group, graph, instructions, tile, "int16", _pack, sums, columns, steps)
 
 
-def _pack(weight: Weights) -> Weights:
+def _pack(weight: Packed) -> Packed:
     """[O, runs, run] -> [O / 2, runs, run / 4, 2, 4], the four of a step as 0, 2, 1, 3."""
     blocks = pack_channels(weight, CHANNELS)
     fours = blocks.reshape(*blocks.shape[:2], -1, STEP, CHANNELS)[:, :, :, [0, 2, 1, 3]]
     return fours.swapaxes(-1, -2)
 
 
-def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index, steps: int) -> None:
+def _sums(tiles: Tiles, acc: Buffer, block: Index, stored: Index, y: Index, x: Index, steps: int) -> None:
     pixels, ring = tiles.tile.pixels, tiles.ring
     for c in range(CHANNELS):
         for p in range(pixels):
@@ -57,7 +57,7 @@ def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index, steps: in
         for step in (i * steps + n for n in range(steps)):
             codes = [T.bind(T.reinterpret("int32x2", four)) for four in tiles.fields(y, x, row, step)]
             for c in range(CHANNELS):
-                at = (((block * ring.runs + row) * tiles.steps + step) * CHANNELS + c) * STEP
+                at = (((stored * ring.runs + row) * tiles.steps + step) * CHANNELS + c) * STEP
                 weights = T.bind(T.reinterpret("int32", load(tiles.weights, at, STEP)))
                 for lane, pair in enumerate((_pair(weights), _pair(_rotated(weights)))):
                     for p in range(pixels):

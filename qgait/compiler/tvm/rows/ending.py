@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from qgait.compiler.tvm.builder import Function, Index, load, store
+from qgait.compiler.tvm.builder import Function, Index, load, loop, store
 from qgait.compiler.tvm.elementwise import Place, add_codes, table_codes
 from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.instruction_set import InstructionSet, LookUp
@@ -17,6 +17,13 @@ from qgait.export.graph import Graph
 
 if TYPE_CHECKING:
     from tvm.tirx import Buffer
+
+
+def rows_needed(group: Group, graph: Graph) -> int:
+    """Rows of the convolution's output that end up in some code of the result."""
+    assert group.conv is not None
+    pool = 1 if group.pool is None else group.pool.kernel
+    return graph.tensors[group.conv.output].shape[0] // pool * pool
 
 
 def in_place_of(group: Group) -> str | None:
@@ -28,19 +35,22 @@ def in_place_of(group: Group) -> str | None:
 class Ending:
     """The operators of a group behind its convolution, one row of the convolution's output at a time.
 
-    Build it between the inputs and the scratch memory of the function, because it declares the table as a constant.
+    The convolution makes ``together`` rows before they are finished: a number that divides those that are needed, and
+    is 1 or a multiple of the side of the pooling squares.
     """
 
-    def __init__(self, f: Function, group: Group, graph: Graph, instructions: InstructionSet) -> None:
+    def __init__(
+        self, f: Function, group: Group, graph: Graph, instructions: InstructionSet, together: int = 1
+    ) -> None:
         assert group.conv is not None
-        self.group, self.graph, self.look_up = group, graph, instructions.look_up
+        self.group, self.graph, self.look_up, self.together = group, graph, instructions.look_up, together
         self.height, self.width, self.channels = graph.tensors[group.conv.output].shape
         self.residual: Buffer | None = None
         if group.add is not None:
             self.residual = f.input(graph.tensors[group.inputs[1]], 1)
         self.entries = None if group.table is None else f.constant(group.table.table, "int8")
         self.pool = 1 if group.pool is None else group.pool.kernel
-        self.rows = self.height // self.pool * self.pool  # rows that are needed
+        self.rows = rows_needed(group, graph)
 
     @property
     def direct(self) -> bool:
@@ -53,22 +63,29 @@ class Ending:
         return self.width * self.channels
 
     def each_row(self, make: Callable[[Index, Buffer, Index], None], spare: Buffer, out: Buffer) -> None:
-        """Makes and finishes all rows. ``make(y, buffer, start)`` writes the codes of row ``y``, dense from there on.
+        """Makes and finishes all rows.
 
-        ``spare`` holds the rows of one pooling square.
+        ``make(y, buffer, start)`` writes the codes of ``together`` rows from row ``y`` on, dense from there on.
+        ``spare`` holds them, or the rows of one pooling square.
         """
-        with T.serial(0, self.rows) as y:
+        with T.serial(0, self.rows // self.together) as i:
+            first = i * self.together
             if self.direct:
-                make(y, out, y * self.row)
-            else:
-                slot = tirx.floormod(y, self.pool) * self.row
-                make(y, spare, slot)
-                self.finish(y, (spare, slot), 0, out)
+                make(first, out, first * self.row)
+                return
+            make(first, spare, tirx.floormod(first, self._kept) * self.row)
+            with loop(self.together) as r:
+                at = tirx.floormod(first + r, self._kept)
+                self.finish(first + r, (spare, at * self.row), at // self.pool * self.pool * self.row, out)
 
     @property
     def spare(self) -> int:
         """Codes of scratch memory for `each_row`."""
-        return 0 if self.direct else self.pool * self.row
+        return 0 if self.direct else self._kept * self.row
+
+    @property
+    def _kept(self) -> int:
+        return max(self.pool, self.together)
 
     def finish(self, y: Index, source: Place, square: Index, out: Buffer) -> None:
         """Takes row ``y`` of the convolution, dense at ``source``, to the output.

@@ -19,7 +19,7 @@ from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.mve import multiplied
 from qgait.compiler.tvm.program import Kernel
-from qgait.compiler.tvm.rows.nest import Tiles, Weights, row_kernel
+from qgait.compiler.tvm.rows.nest import Packed, Tiles, row_kernel
 from qgait.compiler.tvm.rows.tile import Tile
 from qgait.export.graph import Graph
 
@@ -43,11 +43,11 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
     run = (field if field >= STEP else group.conv.weight[0].size) + STEP - 1
     steps = next(n for n in STEPS if run // STEP % n == 0)
     sums = partial(_sums, steps=steps)
-    return row_kernel(group, graph, instructions, tile, "int8", _pack, sums, field < STEP, steps)
+    return row_kernel(group, graph, instructions, tile, "int8", _pack, sums, field < STEP, steps, "int32")
 
 
-def _pack(weight: Weights) -> Weights:
-    """[O, runs, run] -> for every group of channels [runs, run / 16, channels, 16]."""
+def _pack(weight: Packed) -> Packed:
+    """[O, runs, run] -> [O / 8, ...], for every group of channels [runs, run / 16, channels, 16]."""
     outputs, runs, run = weight.shape
     padded = np.pad(weight, ((0, -outputs % CHANNELS), (0, 0), (0, 0)))
     blocks = padded.reshape(-1, CHANNELS, runs, run // STEP, STEP)
@@ -57,28 +57,29 @@ def _pack(weight: Weights) -> Weights:
             group = blocks[:, first : first + channels].transpose(0, 2, 3, 1, 4)
             packed.append(group.reshape(len(blocks), -1))
             first += channels
-    return np.ascontiguousarray(np.concatenate(packed, axis=1)).view(np.int32)
+    return np.ascontiguousarray(np.concatenate(packed, axis=1))
 
 
-def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index, steps: int) -> None:
+def _sums(tiles: Tiles, acc: Buffer, block: Index, stored: Index, y: Index, x: Index, steps: int) -> None:
     first = 0
     for count, channels in GROUPS:
         with T.serial(0, count) as i:
-            _group(tiles, acc, block, first + i * channels, channels, y, x, steps)
+            _group(tiles, acc, (block, stored), first + i * channels, channels, y, x, steps)
         first += count * channels
 
 
 def _group(
-    tiles: Tiles, acc: Buffer, block: Index, first: Index, channels: int, y: Index, x: Index, steps: int
+    tiles: Tiles, acc: Buffer, blocks: tuple[Index, Index], first: Index, channels: int, y: Index, x: Index, steps: int
 ) -> None:
     """The sums of ``channels`` channels from ``first`` on, within a block."""
+    block, stored = blocks
     pixels, ring = tiles.tile.pixels, tiles.ring
     sums = local(pixels * channels, "int32")
     for c in range(channels):
         bias = load(tiles.rule.bias, block * CHANNELS + first + c, 1)
         for p in range(pixels):
             store(sums, p * channels + c, bias, 1)
-    start = (block * CHANNELS + first) * (ring.runs * ring.run)
+    start = (stored * CHANNELS + first) * (ring.runs * ring.run)
     with T.serial(0, ring.runs) as row, T.serial(0, tiles.rounds) as i:
         for step in (i * steps + n for n in range(steps)):
             codes = tiles.fields(y, x, row, step)

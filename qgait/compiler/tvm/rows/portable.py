@@ -39,7 +39,7 @@ def tile_for(instructions: InstructionSet, conv: Convolution, width: int) -> Til
     return Tile(pixels, channels, step, instructions.lanes)
 
 
-def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index) -> None:
+def _sums(tiles: Tiles, acc: Buffer, block: Index, stored: Index, y: Index, x: Index) -> None:
     tile, height = tiles.tile, tiles.ring.conv.weight.shape[1]
     for p in range(tile.pixels):
         for v in range(0, tile.channels, tile.lanes):
@@ -47,5 +47,5 @@ def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index) -> None:
             store(acc, p * tile.channels + v, bias, tile.lanes)
     with T.serial(0, height) as row, T.serial(0, tiles.steps) as step:
         numbers = tiles.fields(y, x, row, step)
-        first = ((block * height + row) * tiles.steps + step) * tile.step * tile.channels
+        first = ((stored * height + row) * tiles.steps + step) * tile.step * tile.channels
         multiply_lanes(tile, acc, numbers, [(tiles.weights, first + k * tile.channels) for k in range(tile.step)])

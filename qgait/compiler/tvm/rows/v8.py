@@ -18,7 +18,7 @@ from qgait.compiler.tvm.fusion import Group
 from qgait.compiler.tvm.instruction_set import InstructionSet
 from qgait.compiler.tvm.neon import neon
 from qgait.compiler.tvm.program import Kernel
-from qgait.compiler.tvm.rows.nest import Tiles, Weights, row_kernel
+from qgait.compiler.tvm.rows.nest import Packed, Tiles, row_kernel
 from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, pack_channels
 from qgait.export.graph import Graph
 
@@ -43,15 +43,15 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
     )
 
 
-def _pack(weight: Weights) -> Weights:
-    """[O, KH, run] -> [O / 4, KH, run / 16, 4, 16]."""
+def _pack(weight: Packed) -> Packed:
+    """[O, KH, run] -> [O / 16, 4, KH, run / 16, 4, 16]."""
     outputs, height, run = weight.shape
     padded = np.pad(weight, ((0, -outputs % CHANNELS), (0, 0), (0, 0)))
     blocks = pack_channels(padded, TOGETHER).reshape(-1, height, run // STEP, STEP, TOGETHER)
-    return blocks.swapaxes(-1, -2)
+    return blocks.swapaxes(-1, -2).reshape(len(padded) // CHANNELS, -1)
 
 
-def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index) -> None:
+def _sums(tiles: Tiles, acc: Buffer, block: Index, stored: Index, y: Index, x: Index) -> None:
     pixels, height = tiles.tile.pixels, tiles.ring.conv.weight.shape[1]
     parts = local(pixels * TOGETHER * 4, "int32")
     with T.serial(0, CHANNELS // TOGETHER) as four:
@@ -59,7 +59,7 @@ def _sums(tiles: Tiles, acc: Buffer, block: Index, y: Index, x: Index) -> None:
             store(parts, at, splat(0, "int32", 4), 4)
         with T.serial(0, height) as row, T.serial(0, tiles.steps) as step:
             codes = tiles.fields(y, x, row, step)
-            first = ((block * (CHANNELS // TOGETHER) + four) * height + row) * tiles.steps + step
+            first = ((stored * (CHANNELS // TOGETHER) + four) * height + row) * tiles.steps + step
             for c in range(TOGETHER):
                 weights = T.bind(load(tiles.weights, (first * TOGETHER + c) * STEP, STEP))
                 for p in range(pixels):

@@ -2,7 +2,7 @@
 
     for a strip of tile rows:
         copy its input rows with their padding; transform the codes of every 6 x 6 patch
-        for 16 output channels, for up to 128 input channels at a time:
+        for 16 output channels, whose weights are unpacked, for up to 128 input channels at a time:
             transform the weights; 36 matrix products [tiles, inputs] x [inputs, 16]
         transform back, requantize; residual sum, table and pooling row by row
 
@@ -28,6 +28,7 @@ from qgait.compiler.tvm.rows.channel_rule import ChannelRule
 from qgait.compiler.tvm.rows.ending import Ending, in_place_of
 from qgait.compiler.tvm.rows.tile import Tile, fewest_tiles, multiply_lanes, pack_channels
 from qgait.compiler.tvm.rows.winograd_math import OUTPUTS, POINTS, TAPS, two_dimensions
+from qgait.compiler.tvm.weights import Weights
 from qgait.export.graph import Graph
 from qgait.export.operators import Convolution, Tensor
 
@@ -88,7 +89,8 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
     with function(group, in_place_of(group)) as f:
         data = f.input(source)
         ending = Ending(f, group, graph, instructions)
-        weights = f.constant(pack_channels(conv.weight, CHANNELS), "int8")
+        blocks = pack_channels(conv.weight, CHANNELS)
+        weights = Weights.declare(f, blocks.reshape(len(blocks), -1), conv.weight_bits)
         rule = ChannelRule(f, conv, made, CHANNELS, instructions)
         padded, codes, factors, sums, rows = f.scratch(
             (prod(shape.padded) * source.shape[2], "int8"),
@@ -98,13 +100,15 @@ def conv_kernel(group: Group, graph: Graph, instructions: InstructionSet) -> Ker
             (0 if ending.direct else shape.rows * OUTPUTS * ending.row, "int8"),
         )
         out = f.output(graph.tensors[group.output])
+        weights.begin()
         with T.serial(0, shape.strips) as strip:
             first = strip * shape.rows * OUTPUTS
             _pad(conv, source, shape, (data, first), padded)
             _transform_codes(shape, source.shape[2], padded, codes)
             with T.serial(0, made.shape[2] // CHANNELS) as block:
+                here = weights.bring(block)
                 with T.serial(0, shape.parts) as part:
-                    _transform_weights(shape, weights, block, part, factors)
+                    _transform_weights(shape, weights.buffer, here, part, factors)
                     _multiply(shape, codes, factors, sums, part)
                 into = (out, first * ending.row) if ending.direct else (rows, 0)
                 _transform_sums(shape, made, rule, sums, block, into, made.shape[0] - first)
@@ -152,7 +156,7 @@ def _transform_codes(shape: Plan, inputs: int, padded: Buffer, codes: Buffer) ->
 
 
 def _transform_weights(shape: Plan, weights: Buffer, block: Index, part: Index, factors: Buffer) -> None:
-    """int16 [POINTS**2, inputs of this part, CHANNELS] of one block of output channels."""
+    """int16 [POINTS**2, inputs of this part, CHANNELS] of the output channels at ``block``."""
     inputs = shape.inputs * shape.parts
     with T.serial(0, shape.inputs) as c, T.serial(0, CHANNELS // LANES) as v:
         first = (block * TAPS**2 * inputs + part * shape.inputs + c) * CHANNELS + v * LANES
