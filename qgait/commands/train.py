@@ -76,6 +76,7 @@ def train(out: Path, json_file: Path | None, **options: Any) -> None:
     from qgait.training.configure import configure
     from qgait.training.distributed import connect
     from qgait.training.run import Listener, run
+    from qgait.verification.host_integers import HostIntegers
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
@@ -84,6 +85,7 @@ def train(out: Path, json_file: Path | None, **options: Any) -> None:
         notes.print(line, soft_wrap=True)
 
     connect()
-    trained = run(configure(out, options, note), out, options["resume"], Listener(say, note, progress))
+    configuration = configure(out, options, note)
+    trained = run(configuration, out, options["resume"], Listener(say, note, progress), HostIntegers())
     if trained is not None:
         write_json(json_file, trained.to_dict())

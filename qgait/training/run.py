@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qgait.data.opengait import Dataset
     from qgait.models.backbone import Backbone
     from qgait.training.configuration import Configuration
-    from qgait.training.evaluation import Evaluation
+    from qgait.training.evaluation import Compile, Evaluation
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,13 @@ class Listener:
     bars: Callable[[], AbstractContextManager[Progress]]
 
 
-def run(configuration: Configuration, out: Path, resume: bool, listener: Listener) -> Trained | None:
-    """Trains, and says what it trains and what came out; of several processes the first one alone, others give None."""
+def run(
+    configuration: Configuration, out: Path, resume: bool, listener: Listener, compile: Compile | None = None
+) -> Trained | None:
+    """Trains, and says what it trains and what came out; of several processes the first one alone, others give None.
+
+    ``compile`` makes evaluation quick, see ``Evaluation``.
+    """
     from qgait.data.opengait import Dataset
     from qgait.training.configuration import CONFIG
     from qgait.training.distributed import from_first, rank
@@ -56,7 +61,7 @@ def run(configuration: Configuration, out: Path, resume: bool, listener: Listene
 
     goes_on = from_first(looked)  # others may not see the folder
     dataset = Dataset.open(str(configuration.data.path), configuration.data.partition)
-    test = open_evaluation(configuration, dataset)
+    test = open_evaluation(configuration, dataset, compile)
     network = _network(configuration, people_of(dataset.train), goes_on, listener.note)
     arguments = _arguments(configuration, network, listener.note)
     configuration = dataclasses.replace(configuration, arguments=arguments)
