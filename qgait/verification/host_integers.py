@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -19,41 +21,69 @@ from qgait.runtime.dequantizer import Dequantizer
 from qgait.verification.parity import Clip, Codes
 
 if TYPE_CHECKING:
+    from qgait.export.graph import Graph
     from qgait.quantizers.simulated import SimulatedNetwork
+    from qgait.runtime.compiled import Stream
 
+HOST = "host"
 EmbedMany = Callable[[Sequence[Clip]], NDArray[np.float32]]
 
 
-@contextmanager
-def compiled_for_host(network: SimulatedNetwork, threads: int = 1) -> Iterator[EmbedMany]:
-    """Real embeddings float32 [n, P, C] of clips uint8 [frames, H, W]: those of the fake level, by machine code.
+@dataclass(frozen=True)
+class HostRuntime:
+    """A graph compiled for this machine; several threads may call it at once."""
 
-    The library lies in a temporary folder as long as the block lasts; ``threads`` threads share the clips, and several
-    may call it at once. Needs TVM and zig. QgaitError where the network cannot be exported or compiled, ParityError
-    when the self-test fails on this processor.
+    _streams: SimpleQueue[Stream]  # each has the arena of one clip
+    _pool: ThreadPoolExecutor
+
+    def embed_many(self, clips: Sequence[Clip]) -> list[Codes]:
+        """Embedding codes int8 [P, C] of each clip uint8 [frames, H, W]."""
+        return list(self._pool.map(self._codes, clips))
+
+    def _codes(self, clip: Clip) -> Codes:
+        stream = self._streams.get()
+        try:
+            return stream.embed(stream.bundle.check_clip(clip))
+        finally:
+            self._streams.put(stream)
+
+
+@contextmanager
+def host_runtime(graph: Graph, threads: int) -> Iterator[HostRuntime]:
+    """``graph`` compiled for this machine, in a temporary folder as long as the block lasts; ``threads`` share clips.
+
+    Needs TVM and zig. QgaitError where it cannot be compiled, ParityError when its self-test fails on this processor.
     """
     from qgait.compiler.bundle import write
-    from qgait.export.folding import fold
     from qgait.export.probe import probe_clips
     from qgait.runtime.compiled import Stream
     from qgait.targets.processors import find
 
+    with work_folder() as folder, ThreadPoolExecutor(threads, "embedding") as pool:
+        bundle = write(graph, find(HOST), folder / "bundle", probe_clips(graph))
+        streams: SimpleQueue[Stream] = SimpleQueue()
+        for _ in range(threads):
+            streams.put(Stream(bundle))
+        yield HostRuntime(streams, pool)
+
+
+def installed() -> bool:
+    """Whether the packages that compile are there."""
+    return all(importlib.util.find_spec(name) for name in ("tvm", "ziglang"))
+
+
+@contextmanager
+def compiled_for_host(network: SimulatedNetwork, threads: int = 1) -> Iterator[EmbedMany]:
+    """Real embeddings float32 [n, P, C] of clips: those of the fake level, by machine code; see ``host_runtime``.
+
+    QgaitError also where the network cannot be exported.
+    """
+    from qgait.export.folding import fold
+
     graph = fold(network)
     dequantizer = Dequantizer.of(graph)
-    with work_folder() as folder, ThreadPoolExecutor(threads, "embedding") as pool:
-        bundle = write(graph, find("host"), folder / "bundle", probe_clips(graph))
-        free: SimpleQueue[Stream] = SimpleQueue()  # each has the arena of one clip
-        for _ in range(threads):
-            free.put(Stream(bundle))
-
-        def codes(clip: Clip) -> Codes:
-            stream = free.get()
-            try:
-                return stream.embed(clip)
-            finally:
-                free.put(stream)
-
-        yield lambda clips: dequantizer.real(np.stack(list(pool.map(codes, clips))))
+    with host_runtime(graph, threads) as runtime:
+        yield lambda clips: dequantizer.real(np.stack(runtime.embed_many(clips)))
 
 
 class HostIntegers:

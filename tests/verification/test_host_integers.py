@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +19,13 @@ import torch
 from blob_walks import WALKS
 from quantized_backbones import quantized
 
+from qgait.cli import run
+from qgait.data.walkers.dataset import synthesize
 from qgait.errors import QgaitError
+from qgait.quantizers import model_file
 from qgait.training import evaluation
 from qgait.training.evaluation import Evaluation
+from qgait.verification.embedders import MANY, open_embedder
 from qgait.verification.host_integers import HostIntegers, compiled_for_host
 
 TEST = [dataclasses.replace(walk, type=kind) for walk in WALKS for kind in ("nm-01", "nm-05", "bg-01")]
@@ -71,6 +78,7 @@ import dataclasses
 from blob_walks import WALKS
 TEST = [dataclasses.replace(walk, type=kind) for walk in WALKS for kind in ("nm-01", "nm-05", "bg-01")]
 from qgait.training.evaluation import Evaluation
+from qgait.verification.embedders import MANY, open_embedder
 from qgait.verification.host_integers import HostIntegers
 test = Evaluation(TEST, "casia-b", compile=HostIntegers())
 network = quantized("gaitset", "w4a4")
@@ -125,3 +133,46 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with compiled_for_host(quantized("gaitset")):
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model file, and 12 sequences."""
+    folder = tmp_path_factory.mktemp("saved")
+    model_file.save(quantized("gaitset", "w4a4"), folder / "model.safetensors")
+    synthesize(folder / "walkers", 3, 0, 4, conditions=("nm-01", "nm-05"), views=(36, 90))
+    return folder / "model.safetensors", folder / "walkers"
+
+
+def evaluated(saved: tuple[Path, Path], *more: str) -> dict[str, Any]:
+    facts = saved[0].parent / "facts.json"
+    assert run(["eval", str(saved[0]), "--data", str(saved[1]), "--json", str(facts), *more]) == 0
+    return json.loads(facts.read_text())
+
+
+def test_eval_compiles_for_many_sequences_and_the_figures_are_the_same(
+    saved: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = evaluated(saved)
+    assert (quick.pop("level"), quick.pop("runtime")) == ("int", "host")
+    for options in (["--runtime", "ort"], ["--runtime", "reference"]):
+        slow = evaluated(saved, *options)
+        assert (slow.pop("level"), slow.pop("runtime")) == ("int", options[1])
+        assert slow == quick
+    fake = evaluated(saved, "--level", "fake")
+    assert (fake.pop("level"), fake.pop("runtime")) == ("fake", "torch") and fake == quick
+
+    def refuse(*_: object) -> None:
+        raise QgaitError("zig stopped: no space left.", "free some space.")
+
+    monkeypatch.setattr("qgait.compiler.bundle.write", refuse)
+    capsys.readouterr()
+    assert evaluated(saved)["runtime"] == "ort"
+    assert "zig stopped: no space left. So ONNX Runtime computes the integers" in capsys.readouterr().err
+    assert run(["eval", str(saved[0]), "--data", str(saved[1]), "--runtime", "host"]) == 2
+
+
+def test_few_clips_are_left_to_onnx_runtime(saved: tuple[Path, Path]) -> None:
+    with ExitStack() as stack:
+        assert open_embedder(saved[0], "int", None, stack).runtime == "ort"
+        assert open_embedder(saved[0], "int", None, stack, MANY).runtime == "ort"
