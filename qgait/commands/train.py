@@ -47,7 +47,7 @@ def _check_cache(context: click.Context, option: click.Parameter, folder: str | 
 @click.option(
     "--cache",
     callback=_check_cache,
-    help="Folder of the packed silhouettes; off reads the data's files.  [that of the run]",
+    help="Folder of the packed silhouettes; off reads the data's files.  [one that all runs share]",
 )
 @click.option("--init", type=InputPath(), help="Start from this checkpoint.")
 @click.option("--bits", help="Train at these bits, w2a2 to w8a8, from the float checkpoint --init.")

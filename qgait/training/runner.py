@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from qgait.errors import QgaitError
 from qgait.interrupts import Stopped
 from qgait.training import distributed
+from qgait.training.batch_memory import check_batch
 from qgait.training.batches import Batches
 from qgait.training.held_signals import HeldSignals
 from qgait.training.precision import gradient_scaler
@@ -101,12 +102,16 @@ class Run:
     def go(self) -> None:
         """Trains to the end. QgaitError when a loss or gradient is not finite: the last checkpoint then stays.
 
+        QgaitError, before anything is done, also for batches that do not fit into memory.
+
         Ctrl-C and SIGTERM wait for the end of an iteration and for its checkpoint; what they raise then,
         KeyboardInterrupt or Stopped, has the number of iterations in that checkpoint as its argument.
         """
         settings = self._task.settings
         done = said = self._saved = len(self.losses)
         first = distributed.rank() == 0
+        if done < settings.iterations:
+            check_batch(self._task, self._batches.classes, self._device, self._batches.typical_length())
         log = RunLog(self._task.checkpoint.parent, done) if first else None
         try:
             with HeldSignals() as held, _progress(first) as progress:
