@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from qgait.data.silhouettes import HEIGHT, WIDTH
 from qgait.errors import QgaitError
@@ -19,14 +20,30 @@ from qgait.training import distributed
 from qgait.training.available_memory import available_memory
 from qgait.training.batches import AHEAD
 from qgait.training.live_memory import most_bytes
-
-if TYPE_CHECKING:
-    from qgait.training.runner import Task
+from qgait.training.settings import QuantizedSettings, Settings
 
 CLIPS, FRAMES = 4, (3, 6)  # of the two small batches
-BUFFERS = 1.15
-BESIDE = 150_000_000  # bytes: threads, libraries, what the allocator does not give back
+BUFFERS = 1.25
+BESIDE = 100_000_000  # bytes: threads, libraries, what the allocator does not give back
 GB = 1e9
+
+
+class Step(Protocol):
+    """The part of a ``runner.Task`` that an iteration's memory is taken by."""
+
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def settings(self) -> Settings | QuantizedSettings:
+        """What decides the batch."""
+
+    def prepare(self, iteration: int) -> float:
+        """See ``runner.Task``."""
+
+    def terms(
+        self, frames: Tensor, labels: Tensor, lengths: list[int] | None, iteration: int, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """See ``runner.Task``."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class Need:
         return max(0, int((free - self.constant) / self.frame))
 
 
-def check_batch(task: Task, classes: int, device: str, typical: float) -> None:
+def check_batch(task: Step, classes: int, device: str, typical: float) -> None:
     """QgaitError unless a batch of clips of ``typical`` length, in frames, fits into the memory that is there.
 
     ``classes`` are the people of the data. Nothing that ``task`` trains changes.
@@ -70,7 +87,7 @@ def check_batch(task: Task, classes: int, device: str, typical: float) -> None:
     )
 
 
-def measured(task: Task, classes: int, device: str) -> Need:
+def measured(task: Step, classes: int, device: str) -> Need:
     """What a step of ``task`` takes, from two small batches."""
     small, large = (_tried(task, classes, device, frames) for frames in FRAMES)
     frame = (large - small) / (CLIPS * (FRAMES[1] - FRAMES[0]))
@@ -81,7 +98,7 @@ def measured(task: Task, classes: int, device: str) -> Need:
     return Need(BUFFERS * constant + states * weights + BESIDE, BUFFERS * frame + waiting)
 
 
-def _tried(task: Task, classes: int, device: str, frames: int) -> int:
+def _tried(task: Step, classes: int, device: str, frames: int) -> int:
     """The most bytes that a step of a copy of ``task`` takes on CLIPS clips of ``frames`` frames."""
     twin = copy.deepcopy(task)
     sampling = task.settings.batch.sampling
