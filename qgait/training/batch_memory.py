@@ -2,7 +2,7 @@
 
 A system whose memory is full does not say no: it ends the process. So a copy of what is trained takes in two small
 batches, forward and backward, and what their tensors took is drawn out to the whole batch: the memory of a step is a
-constant and so much a frame. Kernels need buffers of their own beside it; ``BUFFERS`` and ``BESIDE`` are measured.
+constant and so much a frame. Kernels need buffers of their own beside it; how much, is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qgait.training.live_memory import most_bytes
 from qgait.training.settings import QuantizedSettings, Settings
 
 CLIPS, FRAMES = 4, (3, 6)  # of the two small batches
-BUFFERS = 1.25
+BUFFERS, BUFFERS_3D = 1.25, 1.5  # convolutions over time copy more
 BESIDE = 100_000_000  # bytes: threads, libraries, what the allocator does not give back
 GB = 1e9
 
@@ -91,11 +91,13 @@ def measured(task: Step, classes: int, device: str) -> Need:
     """What a step of ``task`` takes, from two small batches."""
     small, large = (_tried(task, classes, device, frames) for frames in FRAMES)
     frame = (large - small) / (CLIPS * (FRAMES[1] - FRAMES[0]))
-    weights = sum(p.numel() * p.element_size() for group in task.optimizer.param_groups for p in group["params"])
+    parameters = [p for group in task.optimizer.param_groups for p in group["params"]]
+    weights = sum(p.numel() * p.element_size() for p in parameters)
+    buffers = BUFFERS_3D if any(p.ndim == 5 for p in parameters) else BUFFERS
     states = 2 if isinstance(task.optimizer, torch.optim.Adam) else 1
     waiting = (AHEAD + 1) * HEIGHT * WIDTH  # batches that were loaded ahead
     constant = max(0.0, small - frame * CLIPS * FRAMES[0])
-    return Need(BUFFERS * constant + states * weights + BESIDE, BUFFERS * frame + waiting)
+    return Need(buffers * constant + states * weights + BESIDE, buffers * frame + waiting)
 
 
 def _tried(task: Step, classes: int, device: str, frames: int) -> int:
