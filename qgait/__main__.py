@@ -7,22 +7,22 @@ from qgait.interrupts import Stopped, leave, listen, received
 
 def main() -> None:
     """Runs one command and ends the process with its exit code."""
-    code = 0
+    code, said = 0, "qgait: interrupted; nothing is left half-written."
     listen()
     try:
         from qgait.cli import run
         from qgait.standard_streams import open_streams
 
         code = run(prepare=open_streams)
-    except Stopped:
-        pass
+    except Stopped as stop:
+        said = str(stop) if stop.args else said
     except BaseException:  # a library may turn the signal into an error of its own
         if received() is None:
             raise
     stopped = received()
     leave()
-    if stopped is not None:
-        print("qgait: interrupted; nothing is left half-written.", file=sys.stderr)
+    if stopped is not None and said:
+        print(said, file=sys.stderr)
     sys.exit(code if stopped is None else stopped)
 
 

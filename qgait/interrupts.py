@@ -20,7 +20,7 @@ LATER = 0.02  # seconds, in which the destructor ends
 
 
 class Stopped(BaseException):
-    """Raised in the main thread by the first signal."""
+    """Raised in the main thread by the first signal; a run that can go on puts what it left as the argument."""
 
 
 class _State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -120,6 +121,32 @@ def info(folder: Path, partition: str | None, json_file: Path | None) -> None:
         raise QgaitError(
             f"{len(found.damaged)} of {len(dataset.sequences)} files are damaged.", "prepare them again or remove them"
         )
+
+
+@data.command()
+@click.option("--remove", multiple=True, metavar="NAME", help="Remove this cache; may be repeated.")
+@click.option("--all", "everything", is_flag=True, help="Remove all of them.")
+@json_option
+def cache(remove: tuple[str, ...], everything: bool, json_file: Path | None) -> None:
+    """List the silhouettes that training has packed and all runs share, or remove them.
+
+    They are made again when they are needed. A run that uses one keeps it until it ends.
+    """
+    from qgait.data import cache_folder
+
+    folder = cache_folder.cache_folder()
+    if folder is None:
+        raise QgaitError("This user has no home, and so no folder of caches.", "set XDG_CACHE_HOME to a folder.")
+    removes = everything or bool(remove)
+    chosen = cache_folder.remove(folder, None if everything else list(remove)) if removes else cache_folder.kept(folder)
+    rows = [
+        (each.name, each.data or "?", f"{each.size / 1e6:.1f}", time.strftime("%Y-%m-%d", time.localtime(each.used)))
+        for each in chosen
+    ]
+    title = f"{'Removed from' if removes else 'Silhouettes in'} {folder}"
+    table(title, ("name", "data", "MB", "last used"), rows)
+    facts = [{"name": e.name, "data": e.data, "bytes": e.size, "last_used": round(e.used)} for e in chosen]
+    write_json(json_file, {"folder": str(folder), "removed": removes, "caches": facts})
 
 
 def _rows(facts: dict[str, Any]) -> Iterable[tuple[str, object]]:

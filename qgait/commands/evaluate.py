@@ -18,7 +18,9 @@ from qgait.commands.paths import InputPath, NameOrFile, json_option
 @click.option("--data", required=True, type=InputPath(), help="Silhouettes in OpenGait's layout.")
 @click.option("--protocol", default="casia-b", show_default=True, help="casia-b, oumvlp, grew or gait3d.")
 @click.option("--level", default="int", show_default=True, help="float, fake or int.")
-@click.option("--runtime", help="What computes the int level: ort (default), reference, tosa, npu or a target.")
+@click.option(
+    "--runtime", help="What computes the int level: ort, reference, tosa, npu or a target.  [host, or ort without TVM]"
+)
 @click.option("--partition", type=NameOrFile(), help="Partition file or name; evaluates its test people.")
 @click.option("--frames", type=Whole(), help="Only the first frames of every sequence.")
 @click.option("--binary", is_flag=True, help="Threshold silhouettes at 128, as training does with data.binary.")
@@ -43,7 +45,7 @@ def eval_(
     dataset = Dataset.open(data, partition)
     sequences = dataset.test
     with ExitStack() as stack, progress() as report:
-        embedder = open_embedder(model, level, runtime, stack)
+        embedder = open_embedder(model, level, runtime, stack, len(sequences))
         (embeddings,) = embed_sequences([embedder], sequences, frames, binary, report)
     result = evaluate(protocol, embeddings, sequences, probe_set=dataset.probes)
     facts: dict[str, Any] = {"protocol": protocol, "level": embedder.level, "runtime": embedder.runtime}

@@ -47,7 +47,7 @@ def _check_cache(context: click.Context, option: click.Parameter, folder: str | 
 @click.option(
     "--cache",
     callback=_check_cache,
-    help="Folder of the packed silhouettes; off reads the data's files.  [that of the run]",
+    help="Folder of the packed silhouettes; off reads the data's files.  [one that all runs share]",
 )
 @click.option("--init", type=InputPath(), help="Start from this checkpoint.")
 @click.option("--bits", help="Train at these bits, w2a2 to w8a8, from the float checkpoint --init.")
@@ -77,6 +77,7 @@ def train(out: Path, json_file: Path | None, **options: Any) -> None:
     from qgait.training.configure import configure
     from qgait.training.distributed import connect
     from qgait.training.run import Listener, run
+    from qgait.verification.host_integers import HostIntegers
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
@@ -85,6 +86,7 @@ def train(out: Path, json_file: Path | None, **options: Any) -> None:
         notes.print(line, soft_wrap=True)
 
     connect()
-    trained = run(configure(out, options, note), out, options["resume"], Listener(say, note, progress))
+    configuration = configure(out, options, note)
+    trained = run(configuration, out, options["resume"], Listener(say, note, progress), HostIntegers())
     if trained is not None:
         write_json(json_file, trained.to_dict())

@@ -2,16 +2,17 @@
 
 A clip whose pixels are only 0 and its largest value is stored with 1 bit a pixel, any other with 8: nothing is lost.
 With ``binary`` every silhouette is thresholded at 128 first, so that all are packed. That changes the pixels of
-soft-edged data, and whoever evaluates should then threshold too (``silhouettes.threshold``).
+soft-edged data, and whoever evaluates should then threshold too (``silhouettes.threshold``). Every clip has a checksum,
+which is looked at when the clip is first used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -19,22 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qgait.data import opengait
-from qgait.data.cache_index import MARK, Entry, read_index, write_index
-from qgait.data.processes import run_each
-from qgait.data.silhouettes import HEIGHT, WIDTH, Clip, threshold
+from qgait.data.cache_building import Form, Stamps, alone, build, is_same, is_whole, say, stamp_of
+from qgait.data.cache_file import SUFFIX, CacheFile, open_cache
+from qgait.data.silhouettes import HEIGHT, WIDTH, Clip
 from qgait.errors import QgaitError
-from qgait.files import replacing, require_space
 from qgait.progress import Progress
 
 
 class SilhouetteCache:
     """An open cache; several processes may have the same one open. Made by :meth:`open`."""
 
-    def __init__(self, path: Path, root: Path, wide: bool, index: dict[str, Entry]) -> None:
+    def __init__(self, path: Path, root: Path, wide: bool, file: CacheFile) -> None:
         self.path, self.wide = path, wide
-        self._pixels = HEIGHT * (HEIGHT if wide else WIDTH)
-        self._entries = {root / name: entry for name, entry in index.items()}
-        self._bytes = np.asarray(np.memmap(path, np.uint8, "r"))
+        self._pixels = _pixels(wide)
+        self._entries = {root / name: entry for name, entry in file.clips.items()}
+        self._file = file
+        self._checked: set[int] = set()  # where clips begin that are as they were written
+        with suppress(OSError):  # a folder that may only be read
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
     @classmethod
     def open(
@@ -51,29 +54,37 @@ class SilhouetteCache:
 
         ``wide`` keeps all 64 columns, for perspective. The cache's name holds that of the data set; one that lacks a
         sequence, has an older version of it (by size and time of its file), or is damaged, is built anew, and that is
-        printed. Of several processes that need it, one builds and the others wait. Raises QgaitError if a sequence
-        cannot be read or the file cannot be written; what was there before then stays.
+        printed; other sequences of the data set that are in it stay. Of several processes that need it, one builds and
+        the others wait. Raises QgaitError if a sequence cannot be read, NoPlaceError if the file cannot be written;
+        what was there before then stays.
         """
-        folder = Path(folder)
-        root = sequences[0].path.parents[3]
-        place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
-        name = root.resolve().name.encode(errors="backslashreplace").decode()
-        kind = f"{HEIGHT if wide else WIDTH}{'-binary' if binary else ''}"
-        path = folder / f"{name}-{place}-{kind}.silhouettes"
+        root = _root(sequences)
+        path = cls.place(sequences, folder, wide=wide, binary=binary)
         if binary:
-            _say(path, "silhouettes are thresholded at 128, which changes soft edges; threshold in evaluation too.")
-        stamps = {s.path.relative_to(root).as_posix(): _stamp(s) for s in sequences}
-        pixels = HEIGHT * (HEIGHT if wide else WIDTH)
-        index, reason = _valid_index(path, stamps, pixels)
-        if index is None:
-            with _alone(folder, path):
-                index, reason = _valid_index(path, stamps, pixels)  # another process may have built it meanwhile
-                if index is None:
-                    _say(path, reason)
-                    index = _build(
-                        path, dict(zip(stamps, sequences, strict=True)), stamps, wide, binary, jobs, progress
-                    )
-        return cls(path, root, wide, index)
+            say(path, "silhouettes are thresholded at 128, which changes soft edges; threshold in evaluation too.")
+        stamps = {s.path.relative_to(root).as_posix(): stamp_of(s.path) for s in sequences}
+        file, reason = _open(path, _pixels(wide))
+        if not _holds(file, stamps):
+            with alone(path):
+                file, reason = _open(path, _pixels(wide))  # another process may have built it meanwhile
+                if not _holds(file, stamps):
+                    say(path, reason or _what_changed(file, stamps))
+                    by_name = dict(zip(stamps, sequences, strict=True))
+                    build(path, root, by_name, stamps, file, Form(_pixels(wide), wide, binary), jobs, progress)
+                    file, reason = _open(path, _pixels(wide))
+        if file is None:
+            raise QgaitError(f"{path} was removed while it was made.", "repeat the command.")
+        return cls(path, root, wide, file)
+
+    @staticmethod
+    def place(
+        sequences: Sequence[opengait.Sequence], folder: Path | str, *, wide: bool = False, binary: bool = False
+    ) -> Path:
+        """The file in ``folder`` that is, or would be, the cache of ``sequences``."""
+        root = _root(sequences).resolve()
+        digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+        name = root.name.encode(errors="backslashreplace").decode()
+        return Path(folder) / f"{name}-{digest}-{HEIGHT if wide else WIDTH}{'-binary' if binary else ''}{SUFFIX}"
 
     def length(self, sequence: opengait.Sequence) -> int:
         """The number of frames of ``sequence``."""
@@ -84,106 +95,48 @@ class SilhouetteCache:
         return self.frames(sequence, np.arange(self.length(sequence)))
 
     def frames(self, sequence: opengait.Sequence, indices: NDArray[np.intp]) -> Clip:
-        """The chosen frames of ``sequence``: uint8 [len(indices), 64, 44], or [..., 64] if the cache is wide."""
+        """The chosen frames of ``sequence``: uint8 [len(indices), 64, 44], or [..., 64] if the cache is wide.
+
+        QgaitError if the clip is not what was written.
+        """
         entry = self._entries[sequence.path]
-        row = self._pixels * entry.bits // 8
-        rows = self._bytes[entry.start : entry.start + entry.frames * row].reshape(entry.frames, row)[indices]
+        stored = self._file.clip(entry, self._pixels)
+        if entry.start not in self._checked:
+            if not is_whole(entry, stored):
+                raise QgaitError(
+                    f"{self.path} is damaged: {sequence.path} is not what was put there.", "remove that file."
+                )
+            self._checked.add(entry.start)
+        rows = stored.reshape(entry.frames, -1)[indices]
         if entry.largest is not None:
             rows = np.unpackbits(rows, axis=1)
             rows *= np.uint8(entry.largest)
         return rows.reshape(len(indices), HEIGHT, -1)
 
 
-def _stamp(sequence: opengait.Sequence) -> tuple[int, int]:
-    try:
-        facts = sequence.path.stat()
-    except OSError as error:
-        raise QgaitError(f"{sequence.path} cannot be read: {error.strerror}.", "open the data set again.") from error
-    return facts.st_size, facts.st_mtime_ns
+def _root(sequences: Sequence[opengait.Sequence]) -> Path:
+    return sequences[0].path.parents[3]
 
 
-def _valid_index(path: Path, stamps: dict[str, tuple[int, int]], pixels: int) -> tuple[dict[str, Entry] | None, str]:
-    """The index of the cache at ``path``, or None and the reason why it has to be built."""
+def _pixels(wide: bool) -> int:
+    return HEIGHT * (HEIGHT if wide else WIDTH)
+
+
+def _open(path: Path, pixels: int) -> tuple[CacheFile | None, str]:
+    """The cache at ``path``, or None and why there is none."""
     if not path.exists():
-        return None, f"caching {len(stamps)} sequences."
+        return None, "caching silhouettes."
     try:
-        index = read_index(path, pixels)
+        return open_cache(path, pixels), ""
     except (ValueError, msgspec.DecodeError, RecursionError):
         return None, "built anew, because it is damaged."
-    changed = sum(name not in index or (index[name].size, index[name].time) != stamp for name, stamp in stamps.items())
-    if changed:
-        return None, f"built anew, because {changed} of {len(stamps)} sequences have changed or are new."
-    return index, ""
 
 
-def _build(
-    path: Path,
-    sequences: dict[str, opengait.Sequence],
-    stamps: dict[str, tuple[int, int]],
-    wide: bool,
-    binary: bool,
-    jobs: int,
-    progress: Progress | None,
-) -> dict[str, Entry]:
-    """Writes the cache and returns its index."""
-    names = list(sequences)
-    index: dict[str, Entry] = {}
-    # 1 bit a pixel of most, and 44 of 64 columns: about a twelfth of the data set's own files
-    require_space(path.parent, sum(size for size, _ in stamps.values()) // 12, str(path))
-    try:
-        with replacing(path) as file:
-            start = file.write(MARK)
-            work = [(sequence, wide, binary) for sequence in sequences.values()]
-            for i, (frames, largest, content) in run_each(_pack, work, jobs):
-                index[names[i]] = Entry(*stamps[names[i]], frames, start, largest)
-                start += file.write(content)
-                if progress is not None:
-                    progress("caching silhouettes", len(index), len(names))
-            write_index(index, file)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    packed = sum(entry.largest is not None for entry in index.values())
-    total = sum(entry.frames for entry in index.values())
-    _say(path, f"{total} frames in {path.stat().st_size} bytes; {packed} of {len(index)} sequences have 1 bit a pixel.")
-    return index
+def _holds(file: CacheFile | None, stamps: Stamps) -> bool:
+    return file is not None and all(is_same(file.clips.get(name), stamp) for name, stamp in stamps.items())
 
 
-def _pack(sequence: opengait.Sequence, wide: bool, binary: bool) -> tuple[int, int | None, bytes]:
-    """(number of frames, largest pixel or None where there are shades, bytes)."""
-    clip = sequence.load(wide)
-    if binary:
-        clip = threshold(clip)
-    largest = clip.max()
-    if ((clip != 0) & (clip != largest)).any():
-        return len(clip), None, clip.tobytes()
-    return len(clip), int(largest), np.packbits(clip.reshape(len(clip), -1) != 0, axis=1).tobytes()
-
-
-@contextmanager
-def _alone(folder: Path, path: Path) -> Iterator[None]:
-    """Waits until no other process builds in ``folder``."""
-    import fcntl
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        yield
-    finally:
-        os.close(handle)
-
-
-def _unwritable(path: Path, error: OSError) -> QgaitError:
-    return QgaitError(
-        f"The silhouettes cannot be cached in {path}: {error.strerror}.", "make room there, or name another folder."
-    )
-
-
-def _say(path: Path, text: str) -> None:
-    print(f"{path}: {text}", file=sys.stderr)
+def _what_changed(file: CacheFile | None, stamps: Stamps) -> str:
+    assert file is not None
+    changed = sum(not is_same(file.clips.get(name), stamp) for name, stamp in stamps.items())
+    return f"built anew, because {changed} of {len(stamps)} sequences have changed or are new."

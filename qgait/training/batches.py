@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from qgait.data import opengait
 from qgait.data.augmentations import Augmentations
 from qgait.data.frames import FrameSampling, triplet_batches
+from qgait.data.selection import spread
 from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.data.silhouettes import Clip
 from qgait.errors import QgaitError
 
 AHEAD = 4
+LOOKED_AT = 20  # sequences, for their lengths
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,19 @@ class Batches:
         batch = coming.batch.result()
         self.rng.bit_generator.state = coming.after
         return batch
+
+    def typical_length(self) -> float:
+        """The mean number of frames of a clip; where all frames are taken, that of a few sequences."""
+        sampling = self._sampling
+        if sampling.count == "fixed":
+            return sampling.frames
+        if sampling.count == "unfixed":
+            return (sampling.frames_min + sampling.frames_max) / 2
+        some = spread(self._sequences, LOOKED_AT)
+        return sum(min(self._length(sequence), sampling.limit) for sequence in some) / len(some)
+
+    def _length(self, sequence: opengait.Sequence) -> int:
+        return len(sequence.load()) if self._cache is None else self._cache.length(sequence)
 
     def close(self) -> None:
         """Ends the threads. Nothing can be drawn afterwards."""

@@ -42,8 +42,9 @@ class Data(Bounded):
 
     ``path`` is a folder in OpenGait's layout; ``partition`` a file or a built-in name, None for all people;
     ``protocol`` that of the evaluation, None for no evaluation, which looks at the first ``test_frames`` of a sequence,
-    None for all; ``cache`` a folder for the silhouettes in packed form, None for that of the run, ``off`` to read the
-    data set's own files instead. With ``binary`` silhouettes are thresholded at 128, in training and in its test.
+    None for all; ``cache`` a folder for the silhouettes in packed form, None for the user's that all runs share,
+    ``off`` to read the data set's own files instead. With ``binary`` silhouettes are thresholded at 128, in training
+    and in its test.
     """
 
     path: Text | None = None

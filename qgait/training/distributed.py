@@ -81,6 +81,15 @@ def everyones(value: T) -> list[T]:
     return values
 
 
+def largest(value: int) -> int:
+    """The largest ``value`` of all processes, in every process."""
+    if world() == 1:
+        return value
+    answer = torch.tensor(value)
+    dist.all_reduce(answer, dist.ReduceOp.MAX)
+    return int(answer)
+
+
 def copy_from_first(module: nn.Module) -> None:
     """Gives every process the parameters and buffers of process 0."""
     if world() > 1:

@@ -40,8 +40,8 @@ def train(
 ) -> list[float]:
     """Trains ``model`` in place and leaves it in eval mode; the loss of every iteration is returned.
 
-    ``out/checkpoint.pt`` is written every ``settings.save_every`` iterations and at the end, and a row of
-    ``out/log.csv`` for every iteration; ``evaluate`` gives figures for it, see ``evaluation.Evaluation``. With
+    ``out/checkpoint.pt`` is written every ``settings.save_every`` iterations, every two minutes and at the end, and a
+    row of ``out/log.csv`` for every iteration; ``evaluate`` gives figures for it, see ``evaluation.Evaluation``. With
     ``resume`` the run goes on from that checkpoint to the same losses. Processes started by torchrun share every batch.
     Raises QgaitError when a run is already there, cannot be resumed, or has a loss or gradient that is not finite.
     """

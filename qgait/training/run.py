@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qgait.errors import QgaitError
 from qgait.files import require_space
+from qgait.interrupts import Stopped
 from qgait.progress import Progress
 from qgait.training.packed_silhouettes import open_silhouettes
 from qgait.training.run_summary import Trained, beginning, people_of, result
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from qgait.data.opengait import Dataset
     from qgait.models.backbone import Backbone
     from qgait.training.configuration import Configuration
-    from qgait.training.evaluation import Evaluation
+    from qgait.training.evaluation import Compile, Evaluation
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,13 @@ class Listener:
     bars: Callable[[], AbstractContextManager[Progress]]
 
 
-def run(configuration: Configuration, out: Path, resume: bool, listener: Listener) -> Trained | None:
-    """Trains, and says what it trains and what came out; of several processes the first one alone, others give None."""
+def run(
+    configuration: Configuration, out: Path, resume: bool, listener: Listener, compile: Compile | None = None
+) -> Trained | None:
+    """Trains, and says what it trains and what came out; of several processes the first one alone, others give None.
+
+    ``compile`` makes evaluation quick, see ``Evaluation``.
+    """
     from qgait.data.opengait import Dataset
     from qgait.training.configuration import CONFIG
     from qgait.training.distributed import from_first, rank
@@ -56,7 +63,7 @@ def run(configuration: Configuration, out: Path, resume: bool, listener: Listene
 
     goes_on = from_first(looked)  # others may not see the folder
     dataset = Dataset.open(str(configuration.data.path), configuration.data.partition)
-    test = open_evaluation(configuration, dataset)
+    test = open_evaluation(configuration, dataset, compile)
     network = _network(configuration, people_of(dataset.train), goes_on, listener.note)
     arguments = _arguments(configuration, network, listener.note)
     configuration = dataclasses.replace(configuration, arguments=arguments)
@@ -70,14 +77,25 @@ def run(configuration: Configuration, out: Path, resume: bool, listener: Listene
             listener.say(line)
         if resume and not goes_on:
             listener.say("Nothing was saved yet: it begins again.")
-    with listener.bars() as progress:
-        cache = open_silhouettes(configuration, dataset, out, progress)
-    trained = _train(configuration, dataset, network, test, out, resume=goes_on, cache=cache)
+    try:
+        with listener.bars() as progress:
+            cache = open_silhouettes(configuration, dataset, out, progress)
+        trained = _train(configuration, dataset, network, test, out, resume=goes_on, cache=cache)
+    except Stopped as stop:
+        raise Stopped(_how_to_go_on(out, saved, stop) if rank() == 0 else "") from None
     if rank() != 0:
         return None
     for line in result(trained, test):
         listener.say(line)
     return trained
+
+
+def _how_to_go_on(out: Path, saved: Path, stop: Stopped) -> str:
+    """``stop`` has the iterations in the checkpoint ``saved``, if the loop was stopped."""
+    where = "begins again"
+    if saved.exists():
+        where = f"goes on from iteration {stop.args[0]}" if stop.args else "goes on from the last checkpoint"
+    return f"Stopped. `qgait train --resume --out {shlex.quote(str(out))}` {where}."
 
 
 def _train(

@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from qgait.errors import QgaitError
+from qgait.interrupts import Stopped
 from qgait.training import distributed
+from qgait.training.batch_memory import check_batch
 from qgait.training.batches import Batches
+from qgait.training.held_signals import HeldSignals
 from qgait.training.precision import gradient_scaler
 from qgait.training.run_log import Row, RunLog
 from qgait.training.run_state import losses_of
@@ -28,6 +32,7 @@ from qgait.training.settings import QuantizedSettings, Settings
 
 State = dict[str, Any]
 TEST = "test "  # what the log's columns of evaluation figures begin with
+CLOCK = 120.0  # seconds from one checkpoint to the next, at most
 REFRESHES = 2  # of the progress bar in a second: drawing it costs a processor that trains
 
 
@@ -88,6 +93,7 @@ class Run:
         self._saved = 0
         self._earlier = 0.0  # seconds of the run before it was resumed
         self._started = time.perf_counter()
+        self._whole = True  # no iteration is under way
 
     def state(self) -> State:
         """What a checkpoint needs beside what is trained: plain containers and tensors."""
@@ -108,19 +114,29 @@ class Run:
         self._earlier = float(state["seconds"])
 
     def go(self) -> None:
-        """Trains to the end. QgaitError when a loss or gradient is not finite: the last checkpoint then stays."""
+        """Trains to the end. QgaitError when a loss or gradient is not finite: the last checkpoint then stays.
+
+        QgaitError, before anything is done, also for batches that do not fit into memory.
+
+        Ctrl-C and SIGTERM wait for the end of an iteration and for its checkpoint; what they raise then,
+        KeyboardInterrupt or Stopped, has the number of iterations in that checkpoint as its argument.
+        """
         settings = self._task.settings
         done = said = self._saved = len(self.losses)
         first = distributed.rank() == 0
-        log = RunLog(self._task.checkpoint.parent, done) if first else None
         self._started = time.perf_counter()
         position = self._position()
+        if position < settings.iterations:
+            check_batch(self._task, self._batches.classes, self._device, self._batches.typical_length())
+        log = RunLog(self._task.checkpoint.parent, done) if first else None
         try:
-            with _progress(first) as progress:
+            with HeldSignals() as held, _progress(first) as progress:
                 bar = progress.add_task("training", total=settings.iterations, completed=done, losses="")
                 known = distributed.from_first(lambda: log is not None and any(n.startswith(TEST) for n in log.last))
                 if self._evaluates(position) and not known:  # it was stopped between its checkpoint and its evaluation
-                    self._test(log)
+                    with held.let_through():
+                        self._test(log)
+                clock = time.monotonic()
                 while position < settings.iterations:
                     row = self._iterate(position)
                     done += 1
@@ -132,12 +148,17 @@ class Run:
                     if log is not None:
                         log.write(row)
                         progress.update(bar, completed=min(position, settings.iterations), losses=_losses(row))
-                    saves = done % settings.save_every == 0 or ends
+                    self._whole = True
+                    held.check()
+                    late = time.monotonic() - clock >= CLOCK
+                    saves = late or done % settings.save_every == 0 or ends
                     if saves:
-                        if first:
-                            self._task.save(self.state())
-                        self._saved = done
-                    figures = self._test(log) if self._evaluates(position) else ""
+                        self._save()
+                        clock = time.monotonic()
+                    figures = ""
+                    if self._evaluates(position):
+                        with held.let_through():
+                            figures = self._test(log)
                     if saves or figures:
                         recent = self.losses[said:]
                         said = done
@@ -145,6 +166,9 @@ class Run:
                             f"iteration {done}: mean loss {sum(recent) / len(recent):.4f}, "
                             f"{row['active']:.1%} of triplets active{figures}"
                         )
+                held.check()
+        except (Stopped, KeyboardInterrupt) as stop:
+            raise type(stop)(self._left()) from None
         finally:
             if log is not None:
                 log.close()
@@ -161,9 +185,23 @@ class Run:
         minutes = settings.minutes
         return distributed.from_first(lambda: self._seconds() / 60 / minutes * settings.iterations)
 
+    def _save(self) -> None:
+        """Of several processes the first one writes; its clock and disk are the only ones that count."""
+        if distributed.rank() == 0:
+            self._task.save(self.state())
+        self._saved = len(self.losses)
+
+    def _left(self) -> int:
+        """How many iterations a stopped run leaves in its checkpoint, which is brought up to date where possible."""
+        if self._whole and self._saved < len(self.losses):
+            with suppress(QgaitError):  # a full disk: the older one stays
+                self._save()
+        return self._saved
+
     def _iterate(self, position: float) -> Row:
         """One iteration; its row in the log. Nothing has changed if it raises."""
         started = time.perf_counter()
+        self._whole = False
         iteration = len(self.losses)
         rate = self._task.prepare(position)
         optimizer = self._task.optimizer
@@ -203,7 +241,8 @@ class Run:
     def _stop(self, problem: str, position: float) -> None:
         path = self._task.checkpoint
         there = distributed.from_first(path.exists)
-        kept = f"{path} still holds iteration {self._saved}" if there else "nothing has been saved yet"
+        saved = distributed.from_first(lambda: self._saved)
+        kept = f"{path} still holds iteration {saved}" if there else "nothing has been saved yet"
         raise QgaitError(
             f"{problem} at iteration {len(self.losses) + 1}{self._task.where(position)}.",
             f"begin again with a lower learning rate; {kept}.",

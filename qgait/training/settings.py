@@ -86,8 +86,8 @@ class Settings(Bounded):
 
     With ``minutes`` the run takes so long, whatever an iteration takes: the schedule is that of all ``iterations``,
     gone through as time passes. ``precision`` is that of the network in training; weights, losses and the optimizer
-    stay float32, and float16 needs CUDA. A checkpoint is written every ``save_every`` iterations and at the end; the
-    network is evaluated every ``evaluate_every`` iterations and at the end (0: at the end alone).
+    stay float32, and float16 needs CUDA. A checkpoint is written every ``save_every`` iterations, every two minutes and
+    at the end; the network is evaluated every ``evaluate_every`` iterations and at the end (0: at the end alone).
     """
 
     iterations: Iterations = 40_000

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qgait.data import silhouette_cache
-from qgait.data.cache_index import MARK
+from qgait.data import cache_building, cache_folder
+from qgait.data.cache_building import NoPlaceError
+from qgait.data.cache_file import MARK, OLDER
 from qgait.data.opengait import Dataset, Sequence
 from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.data.silhouettes import threshold
@@ -83,7 +85,7 @@ def test_it_is_built_once(sequences: tuple[Sequence, ...], tmp_path: Path, capsy
     steps: list[tuple[str, int, int]] = []
     cache = SilhouetteCache.open(sequences, tmp_path / "cache", progress=lambda *step: steps.append(step))
     assert steps[-1] == ("caching silhouettes", 4, 4)
-    assert "caching 4 sequences" in capsys.readouterr().err
+    assert "caching silhouettes" in capsys.readouterr().err
     built = cache.path.stat().st_mtime_ns
     for chosen in (sequences, sequences[1:3]):  # a part of the data set is in it too
         again = SilhouetteCache.open(chosen, tmp_path / "cache")
@@ -199,7 +201,7 @@ def test_a_folder_without_permission_is_named(
     def refuse(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(silhouette_cache, "replacing", refuse)  # root may write everywhere
+    monkeypatch.setattr(cache_building, "replacing", refuse)  # root may write everywhere
     with pytest.raises(QgaitError, match=r"cannot be cached in .*Permission denied"):
         SilhouetteCache.open(sequences, tmp_path / "cache")
 
@@ -241,7 +243,7 @@ def test_processes_that_need_it_at_once_build_it_once(sequences: tuple[Sequence,
         worker.stdin.flush()  # type: ignore[union-attr]
     outputs = [worker.communicate(timeout=60) for worker in workers]
     assert {out.strip() for out, _ in outputs} == {str(sequences[1].load()[0].sum())}
-    assert sum("caching 4 sequences" in error for _, error in outputs) == 1
+    assert sum("caching silhouettes" in error for _, error in outputs) == 1
 
 
 def test_data_sets_do_not_share_a_cache(tmp_path: Path) -> None:
@@ -257,3 +259,90 @@ def test_frames_without_the_edge_have_no_wide_cache(tmp_path: Path) -> None:
     assert SilhouetteCache.open(sequences, tmp_path / "cache").length(sequences[0]) == 2
     with pytest.raises(QgaitError, match="perspective needs all 64"):
         SilhouetteCache.open(sequences, tmp_path / "cache", wide=True)
+
+
+def test_what_is_in_it_of_other_people_stays(
+    sequences: tuple[Sequence, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs on different people of one data set share a cache and do not make it again in turns."""
+    folder = tmp_path / "cache"
+    SilhouetteCache.open(sequences[:2], folder)
+    sequences[0].path.touch()  # has changed since
+    packed = []
+    pack = cache_building._pack
+    monkeypatch.setattr(cache_building, "_pack", lambda s, *form: (packed.append(s.view), pack(s, *form))[1])
+    monkeypatch.setattr(cache_building, "SAMPLE", 1)
+    SilhouetteCache.open(sequences[2:], folder)
+    assert set(packed) == {"036", "054"}
+    packed.clear()
+    for chosen in (sequences[1:2], sequences[2:], sequences[1:]):
+        cache = SilhouetteCache.open(chosen, folder)
+        for sequence in chosen:
+            np.testing.assert_array_equal(cache.frames(sequence, ALL), sequence.load())
+    assert packed == []
+    SilhouetteCache.open(sequences, folder)
+    assert set(packed) == {"000"}
+    sequences[1].path.unlink()
+    sequences[2].path.touch()
+    cache = SilhouetteCache.open(sequences[2:], folder)
+    assert sorted(path.parent.name for path in cache._entries) == ["000", "036", "054"]
+
+
+def test_a_changed_pixel_is_noticed(sequences: tuple[Sequence, ...], tmp_path: Path) -> None:
+    cache = SilhouetteCache.open(sequences, tmp_path / "cache")
+    for sequence in sequences:
+        cache.clip(sequence)
+    content = bytearray(cache.path.read_bytes())
+    content[cache._entries[sequences[1].path].start + 100] ^= 1
+    cache.path.write_bytes(content)
+    cache = SilhouetteCache.open(sequences, tmp_path / "cache")
+    cache.clip(sequences[0])
+    with pytest.raises(QgaitError, match=r"is damaged: .*018\.pkl is not what was put there"):
+        cache.frames(sequences[1], ALL[:1])
+    sequences[0].path.touch()  # built anew: what is damaged is not copied
+    cache = SilhouetteCache.open(sequences, tmp_path / "cache")
+    np.testing.assert_array_equal(cache.clip(sequences[1]), sequences[1].load())
+
+
+def test_a_cache_of_the_form_before_is_read(
+    sequences: tuple[Sequence, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without checksums, and without the place of the data."""
+    path = SilhouetteCache.open(sequences, tmp_path / "cache").path
+    content = path.read_bytes()
+    length = int.from_bytes(content[-16:-8], "little")
+    index = json.loads(content[-16 - length : -16])
+    table = json.dumps({name: entry[:5] for name, entry in index["clips"].items()}).encode()
+    path.write_bytes(OLDER + content[8 : -16 - length] + table + len(table).to_bytes(8, "little") + OLDER)
+    capsys.readouterr()
+    cache = SilhouetteCache.open(sequences, tmp_path / "cache")
+    assert capsys.readouterr().err == ""
+    for sequence in sequences:
+        np.testing.assert_array_equal(cache.clip(sequence), sequence.load())
+    (kept,) = cache_folder.kept(tmp_path / "cache")
+    assert kept.data is None and kept.name == path.stem
+
+
+def test_space_is_asked_for_before_anything_is_packed(
+    sequences: tuple[Sequence, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As much as the cache will have, also where every pixel takes 8 bits."""
+    asked: list[int] = []
+    monkeypatch.setattr(cache_building, "require_space", lambda folder, needed, what: asked.append(needed))
+    size = SilhouetteCache.open(sequences, tmp_path / "cache").path.stat().st_size
+    assert len(asked) == 1 and 0.9 * size < asked[0] < 1.1 * size
+
+    def full(*_: object) -> None:
+        raise QgaitError("It needs more than there is.", "free some space.")
+
+    monkeypatch.setattr(cache_building, "require_space", full)
+    with pytest.raises(NoPlaceError, match="more than there is"):
+        SilhouetteCache.open(sequences, tmp_path / "other")
+    assert files(tmp_path / "other") == []
+
+
+def test_whoever_has_it_open_keeps_it_when_it_is_removed(sequences: tuple[Sequence, ...], tmp_path: Path) -> None:
+    cache = SilhouetteCache.open(sequences, tmp_path / "cache")
+    assert [each.path for each in cache_folder.remove(tmp_path / "cache", None)] == [cache.path]
+    assert files(tmp_path / "cache") == []
+    np.testing.assert_array_equal(cache.clip(sequences[1]), sequences[1].load())

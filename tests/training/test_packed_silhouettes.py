@@ -14,7 +14,9 @@ from float_models import small_model
 
 from qgait.calibration.calibrate import calibrate
 from qgait.cli import run
+from qgait.data import cache_building, cache_folder
 from qgait.data.opengait import Dataset
+from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.data.walkers.dataset import synthesize
 from qgait.models import checkpoint
 from qgait.training import quantized
@@ -58,14 +60,54 @@ def caches(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("*.silhouettes")]
 
 
-def test_silhouettes_are_packed_beside_the_run_or_in_a_folder_or_not_at_all(hard: Path, tmp_path: Path) -> None:
-    beside = narrow(hard, tmp_path / "beside")
-    assert len(caches(tmp_path / "beside")) == 1 and read(tmp_path / "beside" / "config.yaml").data.cache is None
+def test_runs_share_silhouettes_or_have_their_own_folder_or_none(
+    hard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    shared = narrow(hard, tmp_path / "shared")
+    assert "caching silhouettes" in capsys.readouterr().err
+    assert not caches(tmp_path / "shared") and len(caches(tmp_path / "home/qgait/silhouettes")) == 1
+    assert read(tmp_path / "shared" / "config.yaml").data.cache is None
+    assert narrow(hard, tmp_path / "again") == shared
+    assert "caching silhouettes" not in capsys.readouterr().err
     away = narrow(hard, tmp_path / "away", "--cache", str(tmp_path / "packed"))
     assert not caches(tmp_path / "away") and len(caches(tmp_path / "packed")) == 1
     off = narrow(hard, tmp_path / "off", "--cache", "off")
     assert not caches(tmp_path / "off") and not Path("off").exists()
-    assert beside == away == off
+    assert shared == away == off
+
+
+@pytest.mark.parametrize("trouble", ["file", "full", "homeless"])
+def test_without_a_folder_of_the_user_the_run_keeps_its_silhouettes(
+    trouble: str, hard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    if trouble == "file":
+        home.write_text("")
+    elif trouble == "full":
+        asked = cache_building.require_space
+
+        def full(folder: Path, needed: int, what: str) -> None:
+            asked(folder, 1 << 62 if folder.is_relative_to(home) else needed, what)
+
+        monkeypatch.setattr(cache_building, "require_space", full)
+    else:
+        monkeypatch.setattr(cache_folder, "cache_folder", lambda: None)
+    narrow(hard, tmp_path / "run")
+    assert len(caches(tmp_path / "run")) == 1
+    said = capsys.readouterr().err
+    assert trouble == "homeless" or f"So this run keeps its silhouettes in {tmp_path / 'run'}." in said
+
+
+def test_an_older_run_goes_on_with_the_silhouettes_in_its_folder(
+    hard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    SilhouetteCache.open(Dataset.open(hard).train, tmp_path / "run")
+    narrow(hard, tmp_path / "run")
+    assert run(["train", "--resume", "--out", str(tmp_path / "run"), "--iterations", "3"]) == 0
+    assert not (tmp_path / "home").exists() and capsys.readouterr().err.count("caching") == 1
 
 
 def test_thresholded_training_sees_two_values_and_so_does_its_test(
@@ -81,9 +123,9 @@ def test_thresholded_training_sees_two_values_and_so_does_its_test(
     begun = read(tmp_path / "soft" / "config.yaml")
     assert begun.data.binary
     tests = [open_evaluation(begun, Dataset.open(data, partition)) for data in (hard, soft)]
-    network = small_model("gaitset")
-    first, second = ([test._embed(network, s.load()) for s in test.sequences] for test in tests if test is not None)
-    np.testing.assert_array_equal(first, second)
+    first, second = ([test._clip(sequence) for sequence in test.sequences] for test in tests if test is not None)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
 
     assert run(["train", "--resume", "--out", str(tmp_path / "soft"), "--set", "data.binary=false"]) == 2
     assert "was begun with thresholded silhouettes. Fix: leave data.binary" in " ".join(capsys.readouterr().err.split())
