@@ -75,7 +75,7 @@ def measure(
     else:
         default = Stages()
         stages = Stages(
-            replace(default.first, iterations=options.iterations, optimizer=optimizer),
+            replace(default.first, iterations=options.iterations),
             replace(default.second, iterations=0),
         )
         quantized = QuantizedSettings(stages, batch, precision=precision, calibration_clips=4, evaluate_every=1)

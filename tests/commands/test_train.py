@@ -86,7 +86,7 @@ def test_a_trained_model_is_exported_verified_and_evaluated(
     capsys.readouterr()
     assert run(["eval", model, "--data", str(walkers), "--level", "float"]) == 2
     said = refusal(capsys)
-    assert "was trained at w4a4" in said and "give the float checkpoint" in said
+    assert "holds integers only" in said and "give the float checkpoint" in said
 
     assert train(walkers, float_checkpoint, tmp_path, "--bits", "w4a4", *SMALL) == 2
     assert "already is a run" in refusal(capsys)

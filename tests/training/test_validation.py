@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tiny_runs import QUANTIZED, model, rows, stages
 from qgait.models.backbone import describe
 from qgait.quantizers import model_file
 from qgait.quantizers.grid import Recipe
+from qgait.quantizers.simulated import SimulatedNetwork
 from qgait.training import validation
 from qgait.training.batches import Batches
 from qgait.training.quantized import MODEL, train_quantized
@@ -111,6 +113,18 @@ def test_it_is_measured_twenty_times_and_at_the_end() -> None:
     assert [best.look(i, i / 3) for i in (1, 2, 3)] == [1.0] * 3
 
 
+def assert_in_file(path: Path, network: SimulatedNetwork) -> None:
+    """The run's file has this network's integers, steps and biases."""
+    tensors = torch.load(path, weights_only=True)["model"]
+    found = copy.deepcopy(network)
+    found.load_state_dict({name: tensors[f"network.{name}"] for name in found.state_dict()})
+    for layer in network.layers:
+        if layer.weight is not None:
+            assert torch.equal(found.weight_integers(layer), network.weight_integers(layer)), layer.name
+            assert torch.equal(found.bias_integers(layer), network.bias_integers(layer)), layer.name
+            assert torch.equal(found.multiplier(layer), network.multiplier(layer)), layer.name
+
+
 def test_a_rate_that_wrecks_the_network_costs_nothing(tmp_path: Path) -> None:
     """Every number moves by half of itself in each iteration, and the file holds what calibration gave."""
     settings = dataclasses.replace(SETTINGS, stages=stages((4, 0), (0.5, 0.5)))
@@ -119,10 +133,8 @@ def test_a_rate_that_wrecks_the_network_costs_nothing(tmp_path: Path) -> None:
     assert result.kept.iteration == 0 and result.kept.end > result.kept.start == result.kept.error
     assert result.after == result.before
     stop_after(0, "gaitset", tmp_path / "b", settings)
-    untrained = torch.load(tmp_path / "b" / CHECKPOINT, weights_only=True)["model"]
     kept = model_file.load(tmp_path / "a" / MODEL)
-    for name, value in kept.named_parameters():
-        assert torch.equal(value.detach(), untrained[f"network.{name}"]), name
+    assert_in_file(tmp_path / "b" / CHECKPOINT, kept)
     assert not kept.trained
     assert [bool(row["validation"]) for row in rows(tmp_path / "a")] == [True] * 4
 
@@ -131,6 +143,4 @@ def test_with_nothing_held_out_the_last_network_is_given(tmp_path: Path) -> None
     settings = dataclasses.replace(SETTINGS, validation_clips=0, stages=stages((2, 0), (0.5, 0.5)))
     result = train_quantized(model("gaitset"), WALKS, W4A4, settings, tmp_path)
     assert result.kept is None and result.network.trained
-    last = torch.load(tmp_path / CHECKPOINT, weights_only=True)["model"]
-    for name, value in result.network.named_parameters():
-        assert torch.equal(value.detach(), last[f"network.{name}"]), name
+    assert_in_file(tmp_path / CHECKPOINT, result.network)
