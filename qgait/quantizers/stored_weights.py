@@ -19,7 +19,8 @@ def weight_array(network: SimulatedNetwork, owner: str) -> NDArray[np.integer]:
     """The integers of the weight that ``owner`` may share with others: the widest, of which theirs are clipped."""
     sharing = [layer for layer in network.layers if layer.weight is not None and weight_owner(layer) == owner]
     layer = max(sharing, key=lambda layer: network.weight_bits[layer.name])
-    codes = network.weight_integers(layer).detach().cpu().numpy().astype(np.int8)
+    integers = network.weight_integers(layer).detach().cpu().numpy()
+    codes = integers.astype(np.int8, order="C")  # files are written as arrays lie in memory
     bits = network.weight_bits[layer.name]
     return codes if bits == MAX_BITS else np.concatenate(pack(codes, bits))
 

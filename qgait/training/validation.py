@@ -8,6 +8,7 @@ was nearest, the calibrated one included.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from qgait.calibration.calibrate import some_frames
 from qgait.data import opengait
-from qgait.data.selection import load_clips, spread
+from qgait.data.selection import load_clips
 from qgait.data.silhouette_cache import SilhouetteCache
 from qgait.data.silhouettes import Clip, cut
 from qgait.field_bounds import converted
@@ -36,13 +37,23 @@ Sequences = Sequence[opengait.Sequence]
 
 
 def hold_out(sequences: Sequences, count: int) -> tuple[Sequences, Sequences]:
-    """(those for training, ``count`` for validation); of few sequences fewer are held out, and of very few none."""
+    """(those for training, ``count`` for validation), drawn over people, conditions and views by a fixed seed.
+
+    Nobody loses the last sequence for training. Of few sequences fewer are held out, and of very few none.
+    """
     count = min(count, len(sequences) // MOST_HELD_OUT)
-    if count < 2:
+    left = Counter(sequence.subject for sequence in sequences)
+    held: set[int] = set()
+    for place in np.random.default_rng(0).permutation(len(sequences)).tolist():
+        if len(held) < count and left[sequences[place].subject] > 1:
+            left[sequences[place].subject] -= 1
+            held.add(place)
+    if len(held) < 2:
         return sequences, []
-    held = spread(sequences, count)
-    names = {id(sequence) for sequence in held}
-    return [sequence for sequence in sequences if id(sequence) not in names], held
+    parts: tuple[list[opengait.Sequence], list[opengait.Sequence]] = ([], [])
+    for place, sequence in enumerate(sequences):
+        parts[place in held].append(sequence)
+    return parts
 
 
 def clips_of(sequences: Sequences, cache: SilhouetteCache | None) -> list[Clip]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from model_edits import Arrays, content_of, edited
 from quantized_backbones import quantized
 from small_networks import clips, layers
@@ -40,6 +41,19 @@ def test_every_width_gives_the_same_integers_again(bits: int, first_last: FirstL
     model_file.save(again, tmp_path / "again.safetensors")
     same = [content_of(tmp_path / f"{name}.safetensors")[1] for name in ("m", "again")]
     assert all(np.array_equal(same[0][name], same[1][name]) for name in same[0])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_how_weights_lie_in_memory_does_not_matter(bits: int, tmp_path: Path) -> None:
+    """Folded weights of convolutions over time, and those of a network in channels last, are not in C's order."""
+    net = network(bits)
+    model_file.save(net, tmp_path / "m.safetensors")
+    for weight in net.weights.values():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    model_file.save(net, tmp_path / "last.safetensors")
+    assert (tmp_path / "m.safetensors").read_bytes() == (tmp_path / "last.safetensors").read_bytes()
+    model_file.load(tmp_path / "last.safetensors")
 
 
 def test_a_shared_weight_has_the_bits_of_the_widest_that_share_it(tmp_path: Path) -> None:

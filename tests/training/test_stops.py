@@ -151,7 +151,6 @@ def test_processes_stop_after_the_same_iteration(to: tuple[int, ...], walkers: P
     wait_for_rows(out, 5, both[0])
     for rank in to:
         both[rank].send_signal(signal.SIGTERM)
-        time.sleep(0.05)
     said = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [143, 143], said
     done = len(kept(out / "checkpoint.pt"))

@@ -48,6 +48,15 @@ def test_of_few_walks_few_are_held_out(count: int, wanted: int) -> None:
     assert [*hold_out(WALKS[:7], 48)[1]] == []
 
 
+def test_nobody_loses_the_last_walk() -> None:
+    """Of three people two have one walk each."""
+    few = [WALKS[0], WALKS[3], *[WALKS[6], WALKS[7], WALKS[8]] * 4]
+    shown, held = hold_out(few, 48)
+    assert len(held) == 3 and {walk.subject for walk in held} == {WALKS[6].subject}
+    assert {walk.subject for walk in shown} == {walk.subject for walk in few}
+    assert not hold_out([WALKS[0], WALKS[3], WALKS[6]] * 1, 48)[1]
+
+
 def test_the_error_is_zero_for_the_same_embeddings_and_one_for_the_same_of_everybody() -> None:
     net = network("gaitset", "w8a8")
     walks = Walks.of(describe(backbone("gaitset").eval()), clips_of(WALKS, None), "cpu")
