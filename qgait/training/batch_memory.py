@@ -23,7 +23,7 @@ from qgait.training.live_memory import most_bytes
 from qgait.training.settings import QuantizedSettings, Settings
 
 CLIPS, FRAMES = 4, (3, 6)  # of the two small batches
-BUFFERS, BUFFERS_3D = 1.25, 1.5  # convolutions over time copy more
+BUFFERS, BUFFERS_3D = 1.35, 1.5  # convolutions over time copy more
 BESIDE = 100_000_000  # bytes: threads, libraries, what the allocator does not give back
 GB = 1e9
 
